@@ -96,7 +96,7 @@ pub fn from_environment(
     Ok(fields)
 }
 
-/// Makes a report of a hook's fields; `None` for a hook that reports nothing of a tunnel.
+/// Makes a report of a hook's fields; `None` for a hook that reports nothing about a tunnel.
 ///
 /// A report that a tunnel ends needs only its interface. Other values that cannot be read are left out: without the
 /// report an allowance would stay open.

@@ -258,7 +258,7 @@ impl Rule {
         self
     }
 
-    /// Only with this mark, which takes CAP_NET_ADMIN to put on a socket.
+    /// Only with this mark, which takes CAP_NET_ADMIN to put on a socket, or CAP_NET_RAW since Linux 5.17.
     pub fn mark(mut self, mark: u32) -> Self {
         self.mark = Some(mark);
         self

@@ -46,7 +46,7 @@ pub(super) struct Claim {
     pub(super) mark: Option<NonZeroU32>,
     /// The systemd unit of the process, if it has one.
     pub(super) unit: Option<String>,
-    /// The server that answered again after a silence: the one in use since then.
+    /// The server that the client reached again after a loss: the one in use since then.
     pub(super) heard: Option<Endpoint>,
     /// Whether its client, which is not root, has reported that it is back.
     pub(super) is_of_client: bool,

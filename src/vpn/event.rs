@@ -78,7 +78,7 @@ pub enum Event {
         /// The addresses in the answer.
         addresses: Vec<IpAddr>,
     },
-    /// Nothing came from a tunnel's server for `vpn.silence`, while packets were sent to it.
+    /// Nothing came from a tunnel's server for the time in [`super::Wait::Silence`], while packets were sent to it.
     Silent {
         /// The tunnel.
         tunnel: TunnelId,

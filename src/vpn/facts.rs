@@ -35,7 +35,7 @@ pub(super) struct Facts {
     pub(super) keys: BTreeMap<IfName, BTreeSet<PeerKey>>,
     /// The private keys in these files, by device.
     pub(super) own_keys: BTreeMap<IfName, BTreeSet<OwnKey>>,
-    /// What the WireGuard devices do.
+    /// The last readings of the WireGuard devices.
     pub(super) devices: Devices,
     /// Whether the first events have been taken in: see [`super::Event::Begun`].
     pub(super) has_begun: bool,

@@ -3,7 +3,7 @@
 //!
 //! Neither NetworkManager nor a hook reports that a server has died. An idle tunnel is not a silence. The
 //! network can forge every packet on the wire, so a silence ends only by what the client has authenticated: a
-//! packet out of the tunnel, or a report that the client is connected again.
+//! packet out of the tunnel, a handshake of WireGuard, or a report that the client is connected again.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

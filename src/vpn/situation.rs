@@ -214,7 +214,7 @@ impl Allowance {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KernelPacket {
-    /// The transport's mark, which takes CAP_NET_ADMIN to set.
+    /// The transport's mark, which takes CAP_NET_ADMIN to set, or CAP_NET_RAW since Linux 5.17.
     Marked(NonZeroU32),
     /// Its destination alone: every program that sends there passes.
     Any,

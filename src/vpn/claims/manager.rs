@@ -116,7 +116,7 @@ impl Claims {
 }
 
 /// The servers of a connection. A client that has gone on to another of its servers does not report that:
-/// the server that answered after the silence stays the one in use.
+/// the server that it reached again after a loss stays the one in use.
 fn set_servers(claim: &mut Claim, active: &ActiveVpn, facts: &Facts) {
     let profile = || facts.endpoints_of_profile(&active.uuid);
     let heard = claim.heard.filter(|server| profile().contains(server));

@@ -69,8 +69,8 @@ impl Claims {
         servers
     }
 
-    /// The servers to which the client of a dead tunnel may go next, and the one to which it went. A server
-    /// on the link of an uplink needs no route past the tunnel.
+    /// The servers that the client of a dead tunnel may connect to next, and the one that it has connected
+    /// to. A server on the link of an uplink needs no route past the tunnel.
     pub(in crate::vpn) fn detours(&self, facts: &Facts) -> Detours {
         let servers = self.list.iter().flat_map(|claim| match (claim.standing, claim.heard) {
             (Standing::Failed(Reason::SilentServer), _) => self.servers(claim, facts),
@@ -98,7 +98,7 @@ impl Claims {
         Detours { servers, uplinks }
     }
 
-    /// Nothing has come from the server for as long as the configuration tolerates.
+    /// Nothing has come from the server for the time in [`Wait::Silence`].
     pub(in crate::vpn) fn silent(&mut self, tunnel: &TunnelId, now: u64) -> Option<Ending> {
         let claim = self.list.iter_mut().find(|claim| TunnelId::of(claim) == *tunnel)?;
         if claim.standing == Standing::Carrying { claim.fail(Reason::SilentServer, now) } else { None }
