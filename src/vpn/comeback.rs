@@ -79,13 +79,13 @@ pub enum NoComeback {
     /// None was up before, and there is more than one.
     #[error("no VPN was up since this agent knows this machine; choose one: nmcli connection up NAME")]
     Several,
-    /// It was a plain OpenVPN client's.
+    /// It was neither NetworkManager's nor of a WireGuard file: most often a plain OpenVPN client's.
     #[error(
         "{0} was plain OpenVPN's, not NetworkManager's: its own service has to start it again, such as: \
          sudo systemctl restart openvpn-client@NAME"
     )]
     Client(IfName),
-    /// It was a plain OpenVPN client's, and its unit is known.
+    /// The same, and the unit of its client is known.
     #[error(
         "{0} was plain OpenVPN's, not NetworkManager's: its own service has to start it again: sudo \
          systemctl restart {1}"
