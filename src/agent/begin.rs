@@ -120,9 +120,11 @@ impl Agent {
         });
     }
 
-    /// Takes events until these have reported: NetworkManager, with an answer to every question; the client of a management
-    /// socket, if it had reported a tunnel to the last agent; and the sources of WireGuard's files and devices, if there are
-    /// devices.
+    /// Takes events until these have reported, or [`FIRST_EVENTS`] has passed:
+    ///
+    /// - NetworkManager, with an answer to every question;
+    /// - the client of a management socket, if it had reported a tunnel to the last agent;
+    /// - the sources of WireGuard's files and devices, if there are devices.
     async fn take_first_events(&mut self, events: &mut mpsc::Receiver<Event>) {
         let before = &self.memory.kept.situation.tunnels;
         let reported = |tunnel: &Tunnel| tunnel.carrying && tunnel.source == TunnelSource::Management;

@@ -195,9 +195,9 @@ impl Iptables {
         self.trust = Trust::None;
     }
 
-    /// Every difference between `ruleset` and what the kernel holds, one line each. A rule for each member of a set in
-    /// place of the set is no difference, and neither is a kernel that lets no answer to discovery in, or that gives
-    /// the senders of refused packets no answer, or does not report them to the agent.
+    /// Every difference between `ruleset` and what the kernel holds, one line each. These are no differences: a rule
+    /// for each member of a set in place of the set, and rules without answers to discovery, without answers to
+    /// refused senders, or without reports to the agent.
     ///
     /// # Errors
     /// When the kernel cannot be read. Then it is not known whether there are differences.

@@ -1,7 +1,7 @@
 //! Turns what NetworkManager's dispatcher passes to our hook into fields such as OpenVPN's hooks have. Pure.
 //!
-//! `$1` is an interface and `$2` what happened to it; for a VPN `VPN_IP_IFACE` is the tunnel's, which
-//! is missing when the VPN crashed (then `$1` is the parent's: facts of NetworkManager 1.42).
+//! `$1` is an interface and `$2` what happened to it. For a VPN, `VPN_IP_IFACE` is the tunnel's interface.
+//! It is missing after a crash of the VPN: then `$1` is the parent's interface (seen with NetworkManager 1.42).
 //!
 //! The actions keep NetworkManager's names, so that the agent does not take them for reports of
 //! an OpenVPN hook: the dispatcher runs as root, but reports every profile that any local user

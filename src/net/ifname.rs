@@ -120,8 +120,8 @@ impl IfPattern {
         if self.wildcard { name.starts_with(self.stem.as_str()) } else { name == self.stem.as_str() }
     }
 
-    /// The narrowest pattern that matches a link of this name, also where no rule can carry the name: the name
-    /// itself, or the longest beginning that a rule can carry, with a `+`. `None` when there is no such beginning.
+    /// The narrowest pattern that matches a link of this name. It is the name itself, if a rule can contain it.
+    /// Otherwise it is the longest beginning that a rule can contain, with a `+`; `None` if there is none.
     pub fn covering(raw: &str) -> Option<Self> {
         if let Ok(name) = raw.parse::<IfName>() {
             return Some(name.into());

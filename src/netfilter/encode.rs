@@ -1,10 +1,13 @@
 //! The messages that make, change and delete our tables, as one transaction. Pure.
 //!
-//! netlink-bindings, which is generated from the kernel's own description of nf_tables, writes the attributes. By
-//! hand are the headers of the messages, which that library writes only for its own kind of batch; the instructions
-//! `byteorder`, `dynset`, `exthdr` and `limit`, which it does not know; `lookup`, whose attributes it numbers in another
-//! order than the kernel; `counter`, `fib`, `log` and `reject`; and the byte order of a set's number and timeout, which
-//! it writes as the machine does.
+//! netlink-bindings, which is generated from the kernel's own description of nf_tables, writes the attributes. These
+//! are written by hand:
+//!
+//! - the headers of the messages, which that library writes only for its own kind of batch;
+//! - the instructions `byteorder`, `dynset`, `exthdr` and `limit`, which it does not know;
+//! - `lookup`, whose attributes it numbers in another order than the kernel;
+//! - `counter`, `fib`, `log` and `reject`;
+//! - the byte order of a set's number and timeout, which it writes as the machine does.
 
 mod expression;
 pub mod net;

@@ -14,9 +14,11 @@ use crate::net::{AddressSet, Family, LanPrefix, is_private};
 const NETWORK: u8 = 8;
 
 impl LinkTable {
-    /// The networks that belong to tunnels, so that nothing in them is the LAN: the prefixes of a
-    /// tunnel's addresses, its routes except a default route and the parts of one, and
-    /// `tunnel.routes`, also without a tunnel.
+    /// The networks that belong to tunnels, so that nothing in them is the LAN:
+    ///
+    /// - the addresses of a tunnel, and their prefixes;
+    /// - its routes, except a default route and the parts of one;
+    /// - `tunnel.routes`, also without a tunnel.
     pub fn tunnel_networks(&self, config: &Config) -> Vec<IpNet> {
         let configured = match &config.tunnel.routes {
             Routes::Networks(networks) => networks.clone(),

@@ -1,8 +1,8 @@
 //! What an OpenVPN client reports on its management socket.
 //!
-//! Root configures the socket, so its messages count as those of root's hooks do: a message reports at once
-//! that a tunnel is lost, names the one server in use, and claims a tunnel, which the kernel's links then
-//! confirm or not. No server becomes known by a message: it is looked for among those that the client's
+//! Root configures the socket, so its messages count as those of root's hooks do. A message reports at once
+//! that a tunnel is lost, and names the one server in use. It can claim a tunnel, which the kernel's links then
+//! confirm or not. No server becomes known by a message: the agent looks for it among those that the client's
 //! configuration names.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,8 +1,13 @@
 //! Which endpoint and which mark a WireGuard device uses now, and how far a peer that moves is followed.
 //!
 //! A device says where its peers are. A server chooses from which address its packets seem to come, and so where its peer
-//! sends. So a peer is followed only if root's file or the device's profile has its key, by the device's mark, on the
-//! internet, to no port of DNS, and to no address on a link of this machine. What the file or the profile names needs no such proof.
+//! sends. So the agent follows a peer only under these conditions:
+//!
+//! - root's file or the device's profile has the key of every peer of the device;
+//! - its packets have a mark, by the device or by that file or profile;
+//! - the new address is on the internet and on no link of this machine, and the port is no port of DNS.
+//!
+//! An endpoint that the file or the profile names needs only the first of them.
 
 use std::cell::LazyCell;
 use std::collections::BTreeSet;

@@ -13,8 +13,8 @@ use super::learned::LeftOut;
 use super::{Link, Machine, Wire};
 use crate::net::IfName;
 
-/// After how many seconds of the clock the private key of root's file is enough: NetworkManager has had a whole second to
-/// answer, also if the first of the two had almost passed. It answers within milliseconds.
+/// After how many seconds of the clock the private key of root's file is enough. The clock counts whole seconds, so
+/// NetworkManager has had at least one second to answer. It answers within milliseconds.
 const KEY_TIMEOUT: u64 = 2;
 
 /// How long NetworkManager may take to answer before the status says so, in seconds.

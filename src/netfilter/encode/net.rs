@@ -18,9 +18,14 @@ pub const LINKS: TableId = TableId { family: NftFamily::Netdev, name: NAME };
 
 const NAME: &str = "tunwarden_net";
 
-/// The chains whose rules count, besides those of [`caught`]: they count a packet that comes in, that is for this
-/// machine itself, that has passed every filter, that has another destination then (this machine, or another one), and
-/// that comes to a link.
+/// The chains whose rules count, besides those of [`caught`]. In this order, they count a packet
+///
+/// - that comes in;
+/// - that is for this machine itself;
+/// - that has passed every filter;
+/// - that has this machine as a new destination then;
+/// - that has another machine as a new destination then;
+/// - that comes to a link.
 pub(in crate::netfilter) const ENTERED_CHAIN: &str = "entered";
 pub(in crate::netfilter) const DELIVERED_CHAIN: &str = "delivered";
 pub(in crate::netfilter) const PASSED_CHAIN: &str = "passed";

@@ -25,9 +25,10 @@ pub(super) struct Unclaimed {
 }
 
 impl Claims {
-    /// Drops the kernel's claims that another source has taken over, that do not count any more, or whose link
-    /// is gone; and those without a known server, once a source that knows its server protects. Every other
-    /// claim that protected until now stays: `weigh` ends it and announces the loss.
+    /// Drops the kernel's claims that another source has taken over, that do not count any more, or that have
+    /// failed and lost their link. It also drops those without a known server, once a source that reports its
+    /// tunnel protects. A claim that protected until now stays if only its link is gone: `weigh` ends it and
+    /// announces the loss.
     pub(super) fn drop_kernel_claims(&mut self, facts: &Facts) {
         self.retired.retain(|index| facts.links.links.iter().any(|link| link.index == *index));
         let protected = self.is_protected();
