@@ -14,10 +14,8 @@
 //! - `policies.json`: what the built-in chains were before our rules came.
 //! - `reports`: the reports of hooks that could not reach the agent.
 //!
-//! Each file is written as a whole or not at all. A file that cannot be read opens nothing: its servers,
-//! names and bridges are unknown. A damaged `endpoints.json` does not count as empty: with the scope
-//! `auto` every address is open only if no server was ever known.
-
+//! Each file is written as a whole or not at all. A file that cannot be read opens nothing. A damaged `endpoints.json`
+//! does not count as empty: with the scope `auto` every address is open only if no server was ever known.
 #![expect(clippy::disallowed_methods, reason = "an edge file: it keeps the files of the agent")]
 
 mod left;
