@@ -16,6 +16,7 @@
 //!
 //! Each file is written as a whole or not at all. A file that cannot be read opens nothing. A damaged `endpoints.json`
 //! does not count as empty: with the scope `auto` every address is open only if no server was ever known.
+
 #![expect(clippy::disallowed_methods, reason = "an edge file: it keeps the files of the agent")]
 
 mod left;
