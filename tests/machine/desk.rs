@@ -180,7 +180,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Checks every packet that left since `close`.
+    /// Checks that every packet that left since `close` was allowed.
     pub(crate) fn nothing_left(&self, promise: &str) -> Result<()> {
         let link = self.machine.link();
         let contract = Contract::locked().lan(&link.network().to_string())?.lan("fd00:0:0:a::/64")?;
@@ -188,13 +188,13 @@ impl Desk {
         contract.check(&self.capture.so_far()?.split_off(self.from)).with_context(|| promise.to_owned())
     }
 
-    /// Waits until the machine has sent every kind again, then checks what left.
+    /// Waits until the machine has sent packets of every kind again. Then checks what left.
     pub(crate) fn tried_in_vain(&self, promise: &str) -> Result<()> {
         self.is_tried().with_context(|| promise.to_owned())?;
         self.nothing_left(promise)
     }
 
-    /// Waits until the machine has sent every kind again.
+    /// Waits until the machine has sent packets of every kind again.
     pub(crate) fn is_tried(&self) -> Result<()> {
         let before = self.tries()?;
         let tried = wait_for("every kind is tried", SOON, || {

@@ -1,5 +1,5 @@
-//! What the agent's unit may write in `/etc` on a booted machine: nothing. Its lines come into `/etc/hosts` by another
-//! unit.
+//! What the agent's unit may write in `/etc` on a booted machine: nothing. Another unit writes its lines into
+//! `/etc/hosts`.
 
 use anyhow::{Result, ensure};
 use tunwarden_lab::{WholeMachine, wait_for};
@@ -25,7 +25,7 @@ fn writable(machine: &WholeMachine, pid: &str) -> Result<String> {
 const NAME: &str = "vpn.example.net";
 const ADDRESS: &str = "198.51.100.7";
 
-/// Checks that the agent's unit can write no file of these, and that its lines are in `/etc/hosts` nevertheless.
+/// Checks that the agent's unit can write none of these files, and that its lines are in `/etc/hosts` nevertheless.
 pub(crate) fn only_the_pins_are_written(desk: &Desk) -> Result<()> {
     let machine = &desk.machine;
     let control = writable(machine, "1")?;
@@ -34,7 +34,7 @@ pub(crate) fn only_the_pins_are_written(desk: &Desk) -> Result<()> {
     let written = writable(machine, &agent)?;
     ensure!(written.is_empty(), "the agent's unit can write {written}");
 
-    // The address is known from an earlier day: no query has to leave.
+    // The agent has stored the address before: no query has to leave.
     machine.succeed(["systemctl", "stop", "tunwarden"])?;
     let before = machine.shell("cat /etc/hosts")?;
     ensure!(!before.contains(NAME), "the control: {before}");

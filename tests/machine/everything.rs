@@ -1,5 +1,5 @@
-//! One machine with everything that people have together: the article's scripts with a user's additions, ufw, a
-//! provider's archive, Docker, a virtual machine and a device on the LAN, from the first run to the removal.
+//! One machine with everything that people may have together: the article's scripts with a user's additions, ufw, a
+//! provider's archive, Docker, a virtual machine and a device on the LAN. From the first run to the removal.
 
 use anyhow::{Context, Result, ensure};
 use tunwarden_lab::{Release, WholeMachine, wait_for};
@@ -13,7 +13,7 @@ on_each_release!(
     a_machine_with_everything_is_guarded_from_the_first_run_and_has_its_own_rules_back_at_the_end
 );
 
-/// Number of files in the provider's archive: each server twice.
+/// Makes the files of a provider's archive: two for each of its servers.
 const ARCHIVE: &str = "mkdir -p /etc/openvpn/provider/udp /etc/openvpn/provider/tcp; cd /etc/openvpn/provider
     for i in $(seq 140); do
         printf 'client\ndev tun\nproto udp\nremote 10.201.0.%s 1194\n' $i >udp/us$i.example.net.udp.ovpn
@@ -38,11 +38,11 @@ const MACHINES: &str = "ip link add virbr0 type bridge; ip addr add 192.168.122.
 const UDHCPD: &str =
     "start 192.168.122.10\nend 192.168.122.50\ninterface virbr0\nlease_file /run/udhcpd.leases\n";
 
-/// The virtual machine asks for the answer by broadcast.
+/// The virtual machine requests an answer by broadcast.
 const LEASE: &str = "vm=$(systemctl show --value --property=MainPID vm)
     nsenter --target=\"$vm\" --net busybox udhcpc -B -f -q -n -i vethvm0 -t 3 -T 1 -s /bin/true 2>&1 || true";
 
-/// The device on the LAN answers, and the virtual machine gets its lease.
+/// Checks that the device on the LAN answers, and that the virtual machine gets its lease.
 fn the_neighbours_answer(machine: &WholeMachine) -> Result<()> {
     let device = machine.link().router.addr().to_string();
     wait_for("the device on the LAN", SOON, || {
@@ -68,7 +68,7 @@ fn has_the_internet(machine: &WholeMachine) -> Result<()> {
     })
 }
 
-/// Checks that ufw runs, with the policies of before.
+/// Checks that ufw runs, with its earlier policies.
 fn is_ufws(machine: &WholeMachine, before: &str, when: &str) -> Result<()> {
     let now = policies(machine)?;
     ensure!(now == before, "{when}: policies before: {before}, now: {now}");
@@ -108,7 +108,7 @@ fn a_machine_with_everything_is_guarded_from_the_first_run_and_has_its_own_rules
     })
 }
 
-/// The machine is locked, and then protected. Its neighbours answer all the time, and nothing leaves in clear.
+/// Checks the machine while it is locked and while it is protected: its neighbours answer, and nothing leaves in clear.
 fn is_guarded(desk: &Desk) -> Result<()> {
     desk.wait_for_state("locked")?;
     let rules = desk

@@ -1,5 +1,5 @@
-//! A user of a whole machine who is logged in at its screen, in a session of the machine's own logind, with a real
-//! notification daemon. They see what an installation shows.
+//! A user is logged in at the screen of a whole machine, in a session of the machine's own logind, with a real
+//! notification daemon. The tests read what the user sees after an installation.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,11 +10,11 @@ use tunwarden_lab::{WholeMachine, wait_for};
 use crate::desk::SOON;
 use crate::support::package::succeed;
 
-/// The user, and the folder of what they see.
+/// The user's name and home folder.
 const USER: &str = "anna";
 const FOLDER: &str = "/home/anna";
 
-/// dunst runs it for every notification.
+/// dunst runs this script for every notification.
 const SEEN: &str = "#!/bin/sh\nprintf '%s|%s\\n' \"$DUNST_SUMMARY\" \"$(printf %s \"$DUNST_BODY\" | tr '\\n' ' ')\" \
     >>/home/anna/seen\n";
 const DUNSTRC: &str = "[global]\nalways_run_script = true\nwidth = 420\nheight = 400\noffset = 20x40\n[all]\nsummary = \"*\"\n\
@@ -24,12 +24,12 @@ const DUNSTRC: &str = "[global]\nalways_run_script = true\nwidth = 420\nheight =
 const SCREEN_UNIT: &str = "[Service]\nStateDirectory=screen\n\
     ExecStart=Xvfb :77 -screen 0 800x600x24 -nolisten tcp -fbdir /var/lib/screen\n";
 
-/// A graphical session: PAM registers it with logind, and the desktop tells the user's systemd about the screen.
+/// A graphical session: PAM registers it with logind, and it gives its screen and language to the user's systemd.
 const SESSION_UNIT: &str = "[Unit]\nRequires=screen.service\nAfter=screen.service\n[Service]\nUser=anna\nPAMName=login\n\
     Environment=XDG_SESSION_TYPE=x11 XDG_SESSION_CLASS=user DISPLAY=:77 LANG=de_DE.UTF-8\n\
     ExecStart=sh -euc 'systemctl --user import-environment DISPLAY LANG; exec dunst'\n";
 
-/// Logs the user in, who is German.
+/// Logs a German-speaking user in.
 pub(crate) fn log_in(machine: &WholeMachine) -> Result<()> {
     machine.succeed(["useradd", "--create-home", USER])?;
     machine.file(&format!("{FOLDER}/seen.sh"), SEEN, 0o755)?;

@@ -69,7 +69,7 @@ fn from_power_on_to_removal_nothing_leaves_in_clear(release: Release) -> Result<
     })
 }
 
-/// The programs start to send before the network is up, and the lock is in force before it.
+/// Checks that the programs start to send before the network is up, and that the lock is in force before that.
 fn boots(desk: &mut Desk) -> Result<()> {
     desk.machine.reboot()?;
     desk.wait_for_state("locked")?;
@@ -94,7 +94,7 @@ fn its_parts_are_restarted(desk: &Desk) -> Result<()> {
     for service in ["NetworkManager", "dbus"] {
         desk.machine.succeed(["systemctl", "restart", service])?;
         desk.tried_in_vain(&format!("{service} was restarted"))?;
-        // It ends with the bus. On Debian 12 it does not start again.
+        // NetworkManager ends with the bus. On Debian 12 it does not start again by itself.
         desk.machine.succeed(["systemctl", "start", "NetworkManager"])?;
         desk.vpn_up()?;
         desk.wait_for_state("protected")?;
@@ -165,7 +165,7 @@ fn is_removed(desk: &mut Desk) -> Result<()> {
     machine.succeed(["systemctl", "restart", "NetworkManager"]).map(drop)
 }
 
-/// A user is logged in at the screen and sees at once why the internet is gone, and what to do.
+/// Checks what a user who is logged in at the screen sees at once: why the internet is gone, and what to do.
 fn is_installed_again_and_purged(desk: &mut Desk) -> Result<()> {
     first_minute::log_in(&desk.machine)?;
     goes_on(desk, &OTHERS, || desk.apt("install tunwarden").map(drop))?;

@@ -1,4 +1,5 @@
-//! `tunwarden blocked` on a booted machine: a service, a desktop application, podman's unit, a container, a program that ends
+//! `tunwarden blocked` on a booted machine names a service, a desktop application, podman's unit, a container, and a
+//! program that ends at once.
 //! at once.
 
 use anyhow::{Context, Result};
@@ -7,14 +8,14 @@ use tunwarden_lab::wait_for;
 
 use crate::desk::{Desk, SOON};
 
-/// The same socket sends again and again.
+/// Sends again and again from the same socket.
 const SENDER: &str =
     "exec 3<>/dev/udp/203.0.113.9/$0; while :; do echo refused >&3; sleep 0.1; done 2>/dev/null";
 
 /// Starts a transient service that sends to this port.
 const SERVICE: &str = "systemd-run --quiet --unit=$1 bash -c \"$2\" $3";
 
-/// The same in a scope that a container engine would make. A scope ends with its processes.
+/// The same in a scope, as a container engine makes one. A scope ends with its processes.
 const SCOPE: &str = "systemd-run --quiet --unit=lab-engine.service \\
     systemd-run --quiet --scope --slice=machine.slice --unit=$1 bash -c \"$2\" $3";
 
@@ -33,7 +34,7 @@ pub(crate) fn senders_are_named(desk: &Desk) -> Result<()> {
         is_listed(desk, who, port.parse()?)?;
         desk.machine.succeed(["systemctl", "stop", unit])?;
     }
-    // Docker's own container, and a program whose socket is gone at once.
+    // Docker's own container, and a program that closes its socket at once.
     is_listed(desk, &json!(["container", "flood (lab)", null, null]), 4000)?;
     let mut listed = Vec::new();
     wait_for("the program is listed by its user", SOON, || {

@@ -34,7 +34,8 @@ const SOURCE: [&str; 10] = [
     "systemd",
 ];
 
-/// The configuration and the learned state, and each file of the package in `/etc`.
+/// What stays after the package is removed: the configuration, the learned state, and each file of the package in
+/// `/etc`.
 const KEPT: [&str; 4] = [
     "/etc/tunwarden",
     "/etc/tunwarden/config.toml",

@@ -101,7 +101,7 @@ fn a_port_that_ufw_closes_never_answers_from_installation_to_purge(release: Rele
     })
 }
 
-/// Its IPv4 address, and its unique local one.
+/// The machine's IPv4 address, and its unique local IPv6 address.
 fn addresses(machine: &WholeMachine) -> Result<[String; 2]> {
     let link = machine.link();
     let local = link.host_v6.iter().map(|net| net.addr()).find(|address| address.is_unique_local());

@@ -1,4 +1,4 @@
-//! `tunwarden blocked` names who was refused, where to, and why: programs, containers, raw senders.
+//! `tunwarden blocked` names who was refused, which destination, and why: programs, containers, raw senders.
 
 mod compose;
 mod private;
@@ -25,7 +25,7 @@ pub(crate) fn blocked(lab: &Lab, user: &str) -> Result<Vec<Value>> {
     Ok(groups)
 }
 
-/// A group, as far as the tests ask.
+/// The parts of a group that these tests compare.
 fn short(group: &Value) -> Value {
     let (who, to) = (&group["who"], &group["destination"]);
     json!([
@@ -40,7 +40,7 @@ fn short(group: &Value) -> Value {
     ])
 }
 
-/// Sends again and again until a group is there: the kernel leaves lines out while nobody hears it.
+/// Sends again and again until the list has a group: the kernel drops log lines while no program receives them.
 fn wait_for_group(lab: &Lab, wanted: &Value, send: impl Fn() -> Result<()>) -> Result<()> {
     let mut last = Vec::new();
     wait_for(&format!("{wanted} is listed"), SOON, || {
@@ -51,7 +51,8 @@ fn wait_for_group(lab: &Lab, wanted: &Value, send: impl Fn() -> Result<()>) -> R
     .with_context(|| format!("the last list: {last:#?}"))
 }
 
-/// `blocked --follow`, which has shown a program of nobody to port 443 of this address. So does `--json`.
+/// Starts `blocked --follow` and waits until it shows that a program of nobody sent to port 443 of this address. Checks
+/// the same line of `--json`.
 fn followed(lab: &Lab, address: &str) -> Result<Process> {
     let mut followed = lab.host().spawn([TUNWARDEN, "blocked", "--follow"])?;
     followed.wait_for_line(&format!("a program of nobody to {address}:443/tcp"), SOON)?;
@@ -69,7 +70,7 @@ fn from_container(container: &Container, to: &str, port: u16) -> Result<()> {
     })
 }
 
-/// What apt reads in place of this machine's own configuration, whose hooks would touch this machine.
+/// Configuration for apt in place of this machine's own, whose hooks would change this machine.
 const APT: &str = r#"
     mkdir -p /run/apt/etc/apt.conf.d /run/apt/etc/preferences.d
     mkdir -p /run/apt/state/lists/partial /run/apt/cache/archives/partial
@@ -124,7 +125,7 @@ fn each_sender_is_named_with_its_destination_and_the_reason() -> Result<()> {
 
         for (to, port, reason, key) in [
             ("203.0.113.9", 4000, "no-vpn", Value::Null),
-            // With published ports, a rule of its own refuses DNS.
+            // With published ports, a separate rule refuses DNS.
             ("203.0.113.9", 53, "dns-outside-tunnel", Value::Null),
             ("10.77.0.1", 631, "container-policy", json!("docker.networks")),
         ] {
@@ -142,7 +143,7 @@ fn each_sender_is_named_with_its_destination_and_the_reason() -> Result<()> {
 
         apt_is_named(lab)?;
 
-        // Each user sees the refusals of the own user id.
+        // Each user sees only the refusals of their own user id.
         let own = blocked(lab, "nobody")?;
         ensure!(own.len() >= 5 && own.iter().all(|group| group["who"]["user"] == "nobody"), "{own:#?}");
         ensure!(blocked(lab, "daemon")?.is_empty(), "another user sees it");
@@ -157,7 +158,7 @@ fn each_sender_is_named_with_its_destination_and_the_reason() -> Result<()> {
     })
 }
 
-/// More lines than the socket can keep are no error, and are said.
+/// More lines than the socket can hold are no error: the reader reports an overrun and continues.
 fn is_overrun(lab: &Lab, runtime: &tokio::runtime::Runtime, lines: &mut Lines) -> Result<()> {
     let rule = format!("-I OUTPUT -o lo -p udp --dport 9 -j NFLOG --nflog-group {LOG_GROUP}");
     let iptables = |rule: &str| lab.host().succeed(["iptables", "-w"].into_iter().chain(rule.split(' ')));

@@ -209,7 +209,7 @@ fn an_impostor_who_listens_as_another_user_is_neither_asked_nor_believed() -> Re
         lab.host().file("/etc/openvpn/client/work.conf", &file)?;
         let agent = agent(lab, CONFIG)?;
         let before = capture.so_far()?.len();
-        // A tunnel that nobody has reported. With its address every claim of the impostor fits.
+        // No trusted program has reported this tunnel. The impostor claims its address, so every claim is plausible.
         let _client = connect(lab, &ClientOptions::of(&server))?;
         let shown = lab.host().succeed("ip -o -4 addr show dev tun0".split(' '))?;
         let address = shown.split_whitespace().nth(3).and_then(|prefix| prefix.split('/').next());

@@ -72,7 +72,7 @@ fn contract() -> Result<Contract> {
 fn check_packets(lab: &Lab, what: &str) -> Result<()> {
     let capture = lab.capture()?;
     tempt(lab)?;
-    // Packets to a member of the set are the last to arrive.
+    // Packets to a member of the set arrive last.
     capture.wait_for(3, SOON, |frame| frame.is_tagged("probe3"))?;
     let frames = capture.stop()?;
     for (n, (user, target, may)) in PROBES.iter().enumerate() {
@@ -115,7 +115,7 @@ fn a_set_holds(backend: Backend) -> Result<()> {
         }
         check_packets(lab, "mended")?;
 
-        // With few servers there are rules again, and no sets.
+        // With few servers tunwarden uses rules again, and no sets.
         backend.lock(lab, &servers(1, 3))?;
         let rules = backend.chain(lab, "iptables", "VPN_BOOTSTRAP")?;
         let first = "-A VPN_BOOTSTRAP -d 198.51.100.1/32 -p udp -m udp --dport 1194 -j VPN_OWNER";
@@ -234,7 +234,8 @@ fn ten_thousand(from: u32) -> String {
     format!("[bootstrap]\nservers = [{}]\n", all.collect::<Vec<_>>().join(", "))
 }
 
-/// One list replaces another in each layer at once. Without ipset the rules are as many, and no wider.
+/// One list replaces another in each layer at once. Without ipset there is one rule for each server, and the rules are
+/// no wider.
 #[test]
 fn ten_thousand_servers_change_at_once_and_need_no_ipset() {
     with_lab(|lab| {

@@ -34,7 +34,7 @@ fn join(lab: &Lab, server: &Server) -> Result<()> {
     Ok(())
 }
 
-/// The mesh's own packets past the tunnel, among these.
+/// How many of these frames are the mesh's own packets outside the tunnel.
 fn past(frames: &[Frame]) -> usize {
     let is_past = |frame: &&Frame| matches!(frame.transport(), Some(Transport::Udp { to: 51_820, .. }));
     frames.iter().filter(is_past).count()

@@ -91,8 +91,8 @@ fn ip(lab: &Lab, command: &str) -> Result<()> {
 const HOSTILE: [&[&str]; 2] =
     [&["203.0.113.0/24"], &["0.0.0.0/2", "64.0.0.0/2", "128.0.0.0/2", "192.0.0.0/2"]];
 
-/// Commands that lead traffic past the tunnel although its routes exist, commands that undo this, and the
-/// reason that the agent reports.
+/// Commands that send traffic past the tunnel although its routes exist, commands that undo this, and the reason that
+/// the agent reports.
 const PAST: [(&[&str], &[&str], &str); 4] = [
     (
         &["route add default via 10.0.0.1 table 100", "rule add from all lookup 100 pref 100"],
@@ -125,8 +125,7 @@ const PAST: [(&[&str], &[&str], &str); 4] = [
     ),
 ];
 
-/// A command that takes a part of the tunnel away, commands that undo this, and the reason that the agent
-/// reports.
+/// A command that removes a part of the tunnel, commands that undo this, and the reason that the agent reports.
 const BREAKS: [(&str, &[&str], &str); 3] = [
     (
         "route del 0.0.0.0/1 dev tun0",

@@ -1,5 +1,5 @@
-//! Our own messages commit the same rules as nft does from the text that people read: nft lists both. What the kernel
-//! holds is read back, and every change by another program is found.
+//! Our own messages commit the same rules as nft does from the text that people read: nft lists both. We read back what
+//! the kernel holds, and find every change by another program.
 
 #![allow(clippy::unwrap_used, reason = "a fixture that cannot be read is a failed test")]
 
@@ -21,7 +21,7 @@ use tunwarden::vpn::{
 };
 use tunwarden_lab::{Lab, with_lab};
 
-/// Number of kinds of questions that a rule can ask. Each is in one of the rulesets below.
+/// Number of kinds of tests that a rule can make. Each is in one of the rulesets below.
 const KINDS: usize = 32;
 
 /// Number of links: more than one chain takes.
@@ -106,7 +106,7 @@ fn paused(scope: PauseScope) -> Situation {
     }
 }
 
-/// Many servers, which stand in sets, and many links.
+/// Many servers, which are in sets, and many links.
 fn many() -> Situation {
     let ipv4 = (1..=200).map(|n| format!("198.51.100.{n}:1194/udp"));
     let ipv6 = (1..=1200).map(|n| format!("[2001:db8:7::{n:x}]:443/tcp"));
@@ -137,7 +137,7 @@ const CONFIGURED: &str = r#"
     published_ports = "none"
 "#;
 
-/// Rulesets that together have every kind of question.
+/// Rulesets that together contain every kind of test.
 fn rulesets() -> BTreeMap<&'static str, Ruleset> {
     let of = |config: &str, situation: Situation| {
         ruleset(&Config::parse(config, "test.toml").unwrap(), &Owners::from([0, 113]), &situation)
@@ -235,7 +235,7 @@ fn our_messages_commit_what_nft_commits_of_the_printed_rules() -> Result<()> {
             lab.host().succeed(["nft", "flush", "ruleset"])?;
             replace(lab, &wanted, Found::Absent).with_context(|| format!("{name}, from nothing"))?;
             same("from nothing")?;
-            // From the rules before, in the chains that stay.
+            // From the previous rules to these, in the chains that both have.
             let before = held.replace(wanted.clone());
             if let Some(before) = before
                 && wanted.iter().zip(&before).all(|(table, before)| table.can_refill(before))
@@ -292,7 +292,7 @@ fn a_transaction_that_the_kernel_refuses_changes_nothing() -> Result<()> {
         let locked = tables(&rulesets["locked"]);
         replace(lab, &locked, Found::Absent)?;
         let before = listed(lab)?;
-        // The kernel would take the first table. A rule of the second one leads to a chain that is not there.
+        // The kernel would accept the first table. A rule of the second one jumps to a chain that does not exist.
         let [inet, mut netdev] = tables(&rulesets["protected"]);
         netdev.chains.retain(|chain| chain.name != "VPN_EGRESS");
         let broken = [inet, netdev];
@@ -303,7 +303,7 @@ fn a_transaction_that_the_kernel_refuses_changes_nothing() -> Result<()> {
             ensure!(refused.contains(error), "{found:?}: {refused:?}");
             ensure!(listed(lab)? == before, "{found:?} changed something");
         }
-        // The control: the same tables are replaced where they are there.
+        // The control: the same tables are replaced if they exist.
         replace(lab, &locked, Found::Present)
     })
 }
@@ -333,7 +333,7 @@ fn every_change_by_another_program_is_read_back() -> Result<()> {
         let wanted = tables(&rulesets()["protected"]);
         replace(lab, &wanted, Found::Unknown)?;
         ensure!(differences(lab, &wanted)?.is_empty(), "the control: {:#?}", differences(lab, &wanted)?);
-        // As a packet does.
+        // A packet adds such an element too.
         lab.host().succeed(["nft", "add element inet tunwarden VPN_ASKED_V4 { 10.0.0.2 . 40000 . 1900 }"])?;
         ensure!(differences(lab, &wanted)?.is_empty(), "a question: {:#?}", differences(lab, &wanted)?);
         for (change, line) in CHANGES {

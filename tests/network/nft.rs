@@ -1,4 +1,4 @@
-//! The kernel refuses the second layer, or a part of it. The other layer holds, and nothing of it is hidden.
+//! The kernel refuses the second layer, or a part of it. The other layer holds, and the status reports what is missing.
 
 use crate::support;
 
@@ -68,7 +68,7 @@ fn succeeded(lab: &Lab, mut agent: Process) -> Result<(OwnSocket, Process)> {
 fn raw_leaves(lab: &Lab, host: &Host, tag: &str) -> Result<bool> {
     let marker = format!("{tag}-marker");
     lab.host().raw("eth0", "203.0.113.9:5001")?.count(3).tag(tag).send()?;
-    // To the LAN it may. Packets leave in the order in which they were sent.
+    // A raw sender may send to the LAN. Packets leave in the order in which they were sent.
     lab.host().raw("eth0", "10.0.0.5:5002")?.tag(&marker).send()?;
     host.capture.wait_for(1, SOON, |frame| frame.is_tagged(&marker)).context("the marker")?;
     Ok(host.capture.so_far()?.iter().any(|frame| frame.is_tagged(tag)))
@@ -129,7 +129,7 @@ fn a_commit_that_the_kernel_refuses_leaves_what_was_in_force_and_the_stricter_la
 #[test]
 fn without_an_egress_hook_the_rest_of_the_second_layer_holds_and_is_reported() -> Result<()> {
     with_lab(|lab| {
-        // The kernel answers as one without such a hook where no room is left for another.
+        // If a device has no room for another hook, the kernel gives the same answer as a kernel without such a hook.
         for device in ["lo", "eth0"] {
             nft::fill(lab, device)?;
         }
@@ -189,14 +189,14 @@ fn tables_of_another_owner_do_not_disable_the_second_layer_for_good() -> Result<
     })
 }
 
-/// A raw sender leaves, so that no sentence may claim that nothing does.
+/// Packets of a raw sender leave, so no sentence may claim that nothing does.
 fn says_that_the_wires_are_open(said: &str) -> Result<()> {
     let names = said.contains("programs send nothing in clear, but raw packet senders");
     ensure!(names && !said.contains("nothing leaves in clear"), "{said}");
     Ok(())
 }
 
-/// A kernel without the module refuses its sockets. The filter stands for such a kernel: this machine's has the module.
+/// A kernel without the module refuses its sockets. This machine's kernel has the module, so a filter refuses them.
 #[test]
 fn without_the_module_of_nf_tables_iptables_holds_and_what_is_missing_is_reported() -> Result<()> {
     with_lab(|lab| {
@@ -222,7 +222,7 @@ fn without_the_module_of_nf_tables_iptables_holds_and_what_is_missing_is_reporte
     })
 }
 
-/// In another user namespace root may change rules, and may not raise the room of a socket.
+/// In another user namespace root may change rules, but may not enlarge a socket's buffer.
 const UNPRIVILEGED: [&str; 4] = ["unshare", "--user", "--map-root-user", "--net"];
 
 #[test]

@@ -22,8 +22,8 @@ fn contract() -> Result<Contract> {
     ENDPOINTS.iter().try_fold(lan, |contract, endpoint| contract.endpoint(endpoint))
 }
 
-/// Who may reach the server past the tunnel: each with the transport, as the kernel holds it. Fails if a rule allows
-/// anything else.
+/// Who may reach the server outside the tunnel, each with the transport, as the rules in the kernel say. Fails if a
+/// rule allows anything else.
 fn allowed(lab: &Lab) -> Result<BTreeSet<String>> {
     let rules =
         chain(lab, "iptables", "VPN_BOOTSTRAP")?.into_iter().chain(chain(lab, "ip6tables", "VPN_BOOTSTRAP")?);
@@ -51,12 +51,12 @@ fn owners() -> BTreeSet<String> {
     ["tcp owners", "udp owners"].map(str::to_owned).into()
 }
 
-/// Pings of both families through the tunnel are answered.
+/// Checks that pings of both families through the tunnel are answered.
 fn flows(lab: &Lab) -> Result<()> {
     [INTERNET, INTERNET_V6].into_iter().try_for_each(|target| flows_to(lab, target))
 }
 
-/// The tunnel protects, by the evidence of this source, and the kernel allows the server's two endpoints.
+/// Checks that the tunnel protects because of this source, and that the kernel allows the server's two endpoints.
 fn protected_by(lab: &Lab, source: &str, who: &BTreeSet<String>) -> Result<Value> {
     let status = wait_for_state(lab, "protected")?;
     let tunnel = &status["tunnels"][0];
@@ -66,7 +66,7 @@ fn protected_by(lab: &Lab, source: &str, who: &BTreeSet<String>) -> Result<Value
     Ok(status)
 }
 
-/// Packets of an ordinary user's to the server, past the tunnel.
+/// Sends packets of an ordinary user to the server, outside the tunnel.
 fn beside(lab: &Lab) -> Result<()> {
     let server = format!("{SERVER}:443");
     lab.host().udp(&server)?.on("eth0").from_user("nobody").tag("beside").count(20).send().map(drop)
@@ -125,7 +125,7 @@ fn a_profile_of_networkmanager_protects_and_gives_its_server_to_its_own_user_alo
             format!("gateway={SERVER},protocol=anyconnect,cookie-flags=2,gateway-flags=2,gwcert-flags=2");
         let new = ["connection", "add", "type", "vpn", "vpn-type", "openconnect", "con-name", "office"];
         nm.manage(new.into_iter().chain(["autoconnect", "no", "vpn.data", &data]))?;
-        // This kind of VPN does not work. It is reported, and gives no server.
+        // This kind of VPN does not work. The status reports it, and it adds no server.
         let new = ["connection", "add", "type", "vpn", "vpn-type", "l2tp", "con-name", "old"];
         nm.manage(new.into_iter().chain(["autoconnect", "no", "vpn.data", "gateway=198.51.100.77"]))?;
         let mut story = Story::begin(lab)?;

@@ -222,7 +222,7 @@ fn by_openvpn(lab: &Lab, path: &str) -> Result<BTreeSet<String>> {
         } else if let Some(found) = value(line, "remote") {
             host = found;
         } else if let Some(port) = value(line, "remote_port") {
-            // It hands scopes and names of ports on to the C library.
+            // OpenVPN leaves scopes and names of ports to the C library.
             let address = host.split('%').next().unwrap_or_default().parse().with_context(|| said.clone())?;
             let port = if port == "https" { 443 } else { port.parse()? };
             servers.insert(format!("{}/{proto}", std::net::SocketAddr::new(address, port)));
@@ -278,7 +278,7 @@ fn a_file_is_read_as_openvpn_itself_reads_it() -> Result<()> {
             ensure!(!servers.is_empty(), "openvpn names no server in case {number}:\n{text}");
             await_allowed(lab, &servers).with_context(|| format!("case {number}:\n{text}"))?;
         }
-        // It refuses a text in UTF-16, and a file that includes itself without end.
+        // OpenVPN refuses a text in UTF-16, and a file that includes itself without end.
         let utf16 =
             "printf '\\377\\376' >case.conf; printf 'remote 198.51.100.1\\n' | iconv -t UTF-16LE >>case.conf";
         for script in [utf16, "printf 'config case.conf\\n' >case.conf"] {

@@ -1,5 +1,5 @@
 //! OpenVPN that leaves its packets to the kernel (DCO): the device has the kind `ovpn`. The client is OpenVPN 2.7 of a
-//! later Debian, which `scripts/kernel` gets. The server is this machine's.
+//! later Debian, which `scripts/kernel` gets. The server is this machine's own OpenVPN.
 
 use crate::support;
 
@@ -19,15 +19,15 @@ fn program() -> String {
     format!("{cache}/kernel-forky/openvpn/openvpn")
 }
 
-/// The device is the kernel's own.
+/// Checks that the device is the kernel's own.
 fn is_offloaded(lab: &Lab, name: &str) -> Result<()> {
     let shown = lab.host().succeed(["ip", "-d", "link", "show", name])?;
     ensure!(shown.lines().any(|line| line.trim_start().starts_with("ovpn ")), "{shown}");
     Ok(())
 }
 
-/// The tunnel of this name protects. The server may be reached by OpenVPN's own packets, which only its users may send,
-/// and by those of the kernel, which have the owner of what is inside them. Nothing else may be reached.
+/// Checks that the tunnel of this name protects. Two kinds of packets may reach the server: OpenVPN's own, which only
+/// its users may send, and the kernel's, which have the owner of the packet inside them. Nothing else may reach it.
 fn protected_by(lab: &Lab, server: &Server, name: &str) -> Result<()> {
     let wanted = endpoint(server);
     let mut of_kernel = wanted.clone();
@@ -81,7 +81,7 @@ fn lives_and_dies(options: ServerOptions) -> Result<()> {
         client.wait_for_lines(READY, 2, SOON * 2)?;
         protected_by(lab, &server, "tun0").with_context(|| format!("{}{}", client.log(), agent.log()))?;
 
-        // The kernel keeps the device of a client that was killed, and the routes into it.
+        // When a client is killed, the kernel keeps its device and the routes into it.
         client.kill()?;
         let lost = becomes(lab, "lost").with_context(|| agent.log())?;
         println!("a killed client is a loss: {}", loss(&lost));

@@ -12,8 +12,8 @@ use crate::support::{agent, bus, tunwarden};
 
 const CONFIG: &str = "[firewall]\nlayers = [\"iptables\", \"nftables\"]\nbackend = \"nft\"\n";
 
-/// Number of pauses. On a busy machine a program of iptables often overtakes the thread that speaks with nf_tables,
-/// although it starts later.
+/// Number of pauses. On a busy machine a program of iptables often overtakes the thread that talks to nf_tables,
+/// although the program starts later.
 const PAUSES: usize = 7;
 
 /// The kernel's reports of changes in the host's network.
@@ -32,7 +32,8 @@ impl Reports {
         Ok(Self { runtime, changes })
     }
 
-    /// The programs of all changes since the last call, in the kernel's order. Each of them is reported already.
+    /// The programs of all changes since the last call, in the kernel's order. The kernel has already reported each of
+    /// them.
     fn programs(&mut self) -> Result<Vec<String>> {
         let mut programs = Vec::new();
         let mut next = || {

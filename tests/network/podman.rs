@@ -10,7 +10,7 @@ use tunwarden_lab::{Capture, Cmd, Contract, Frame, Lab, Process, wait_for, with_
 
 use crate::blocked::blocked;
 
-/// Makes an image of busybox, and of bash, which opens UDP sockets as this busybox cannot.
+/// Makes an image of busybox, and of bash, because this busybox cannot open UDP sockets.
 const IMAGE: &str = r#"
     mkdir -p /run/lab/podman
     mount -t tmpfs -o mode=755 tmpfs /run/lab/podman
@@ -24,7 +24,8 @@ const IMAGE: &str = r#"
     cp /bin/bash image/bin/bash
     tar -C image -cf image.tar ."#;
 
-/// Podman keeps all files in the laboratory's folder. The agent finds that folder where an administrator names it.
+/// Podman keeps all files in the laboratory's folder. The agent finds that folder in this file, as if an administrator
+/// had named it there.
 const STORAGE: &str = r#"[storage]
 driver = "vfs"
 graphroot = "/run/lab/podman/root"
@@ -47,8 +48,8 @@ const PODMAN: [&str; 10] = [
 /// A container that pings. It has no cgroup.
 const PING: [&str; 7] = ["run", "--cgroups=disabled", "--cap-add=NET_RAW", "--rm", "lab", "ping", "-i"];
 
-/// A container on the host's network. It has a cgroup, which crun makes only with CAP_SYS_RESOURCE. Without these limits
-/// runc needs that too, or controllers that a machine with the old hierarchies has elsewhere.
+/// A container on the host's network. It has a cgroup: crun makes one only with CAP_SYS_RESOURCE. With these limits runc
+/// does not need it, and needs no controllers either, which a machine with the old hierarchies has elsewhere.
 const HOST: [&str; 8] = [
     "--runtime=runc",
     "run",
@@ -60,7 +61,7 @@ const HOST: [&str; 8] = [
     "--ulimit=nproc=1024:1024",
 ];
 
-/// What it sends.
+/// What that container sends.
 const SENDER: &str =
     "exec 3<>/dev/udp/203.0.113.9/4000; while :; do echo refused >&3; sleep 0.1; done 2>/dev/null";
 

@@ -1,4 +1,4 @@
-//! `prove`: its answer is held against what leaves.
+//! `prove`: compares its answer with what leaves.
 
 use crate::support;
 
@@ -9,13 +9,13 @@ use tunwarden_lab::{Lab, with_lab};
 
 const CONFIG: &str = "[bootstrap]\nservers = [\"198.51.100.7\", \"[2001:db8:7::7]\"]\n";
 
-/// Rules of another program in both tables of iptables, in ours of nf_tables, and beneath the one on the wire.
+/// Rules of another program in both families of iptables, in our nf_tables table, and before ours at the egress hook.
 const OPENED: &str = "
     iptables -I OUTPUT 1 -d 192.0.2.99 -p udp --dport 4567 -j ACCEPT
     nft insert rule inet tunwarden output ip daddr 192.0.2.99 accept
     nft insert rule netdev tunwarden VPN_EGRESS ip daddr 192.0.2.99 accept";
 
-/// A rule that the model does not know, at the same places.
+/// A rule that the model does not know, in the same places.
 const UNKNOWN: &str = "
     nft insert rule inet tunwarden output limit rate 1000/second accept
     nft insert rule netdev tunwarden VPN_EGRESS limit rate 1000/second accept
@@ -111,7 +111,8 @@ fn a_locked_machine_is_proven_and_a_counterexample_leaves() -> Result<()> {
     })
 }
 
-/// Only the tables of iptables, in which each of these opens something: a rule is gone, stands later, or asks for less.
+/// Only the tables of iptables. Each of these changes opens something: it deletes a rule, moves one down, or weakens
+/// one.
 const ONE_LAYER: &str = "[firewall]\nlayers = [\"iptables\"]\n[bootstrap]\nservers = [\"198.51.100.7\"]\n";
 const MUTANTS: [&str; 3] = [
     "iptables -D OUTPUT_VPN_KILL_SWITCH -p udp -m multiport --dports 53,853 -j VPN_DNS",
@@ -136,7 +137,7 @@ fn what_a_rule_of_ours_would_let_out_if_it_were_weaker_leaves() -> Result<()> {
             let (code, said) = prove(lab)?;
             let packet = of_program(&said).with_context(|| format!("{mutant}: {said}"))?;
             ensure!(code == Some(4) && packet["decided_by"]["whose"] == "tunwarden", "{mutant}: {packet}");
-            // A neighbour that is not there would take nothing.
+            // Without a neighbour the packet would not leave.
             let to = packet["destination"].as_str().context("no destination")?;
             let entry = format!("ip neigh replace {to} lladdr 02:00:00:00:00:01 dev eth0");
             lab.host().succeed(entry.split(' '))?;
@@ -162,7 +163,7 @@ fn a_report_is_one_page_that_only_its_caller_can_have_made() -> Result<()> {
         host.succeed(["sh", "-ec", REPORT])?;
         let uid = host.succeed("id -u nobody".split(' '))?;
         let report = |file: &str| {
-            // Root is in its own group, as on a real machine.
+            // Root is in group 0, as on a real machine.
             let words = ["setpriv", "--groups", "0", support::TUNWARDEN, "prove", "--report", file];
             let command = host.command(words);
             command.env("SUDO_UID", uid.trim()).run()

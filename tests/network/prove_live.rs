@@ -1,4 +1,4 @@
-//! `prove --live`: what it says is held against what the provider sees, which is nothing at all.
+//! `prove --live`: compares what it says with what the provider sees, which is no packet at all.
 
 use crate::support;
 
@@ -18,7 +18,8 @@ const LONG: Duration = Duration::from_secs(60);
 
 const CONFIG: &str = "[bootstrap]\nservers = [\"198.51.100.7\", \"[2001:db8:7::7]\"]\n";
 
-/// DNS of IPv4 passes, and no rule is on the wire. Web pages pass to another address and another port.
+/// Lets DNS over IPv4 pass, and removes the rules on the wire. NAT gives web packets another address and port, which
+/// pass.
 const OPENED: &str = "
     iptables -I OUTPUT 1 -p udp --dport 53 -j ACCEPT
     iptables -I OUTPUT 1 -p tcp --dport 8443 -j ACCEPT
@@ -26,7 +27,7 @@ const OPENED: &str = "
     nft delete table inet tunwarden
     nft delete table netdev tunwarden";
 
-/// Whether the kernel has a table of the net.
+/// Whether the kernel has one of the temporary tables that catch the probes.
 fn has_net(lab: &Lab) -> Result<bool> {
     lab.host().enter(|| Ok(read_back(LINKS)?.is_there() || read_back(PASSED)?.is_there()))
 }
@@ -63,7 +64,7 @@ fn rewritten() -> IpAddr {
     IpAddr::from([203, 0, 113, 250])
 }
 
-/// The programs whose rules refuse the probes that were refused.
+/// The programs whose rules refused probes.
 fn whose(live: &Value) -> Result<BTreeSet<String>> {
     let refused = probes(live)?.iter().filter(|probe| probe["end"].to_string().contains("refused"));
     Ok(refused.map(|probe| probe["refused_by"]["whose"].as_str().unwrap_or("nobody").to_owned()).collect())
@@ -76,7 +77,7 @@ fn is_html(lab: &Lab, page: &str) -> Result<()> {
     Ok(())
 }
 
-/// The ends of probes of this kind to this port, by their family.
+/// How the probes of this kind to this port ended, for each family.
 fn ends(live: &Value, how: &str, port: u16) -> Result<[BTreeSet<String>; 2]> {
     let mut ends = [BTreeSet::new(), BTreeSet::new()];
     for probe in probes(live)?.iter().filter(|probe| probe["how"] == how && probe["destination_port"] == port)
@@ -95,7 +96,7 @@ fn each_probe_is_refused_on_a_locked_machine_and_one_that_would_leave_is_named_a
         ensure!(locked.status.success(), "{locked:?}");
         let (code, said) = live(lab, "/run/locked.html")?;
         ensure!(code == Some(0) && said["refused"] == said["sent"], "locked: {code:?} {said}");
-        // One link leads out here, and the control has one.
+        // The machine has one link to the internet, and the control uses one.
         ensure!(said["control"] == said["sent"], "{said}");
         let one = |end: &str| BTreeSet::from([end.to_owned()]);
         for frame in ["frame", "frame-as-arp"] {
@@ -130,7 +131,8 @@ fn each_probe_is_refused_on_a_locked_machine_and_one_that_would_leave_is_named_a
         let (dns, web) = (ends(&said, "udp", 53)?, ends(&said, "udp", 443)?);
         ensure!(dns == [one("fault"), one("refused-at-send")], "{dns:?}");
         ensure!(web == [one("refused-at-send"), one("refused-at-send")], "{web:?}");
-        // It has passed every filter with another address and port. The net knows its connection.
+        // The IPv4 probe passed every filter with another address and port. The temporary tables know only its
+        // connection.
         let rewritten = ends(&said, "tcp", 443)?;
         ensure!(rewritten[0] == one("unknown") && rewritten[1] != one("unknown"), "{rewritten:?}");
         is_html(lab, "/run/opened.html")?;
@@ -144,7 +146,8 @@ fn each_probe_is_refused_on_a_locked_machine_and_one_that_would_leave_is_named_a
     })
 }
 
-/// Somebody else's table has the name of the net, as on a kernel that has no such tables: nothing is sent.
+/// Another program's table has the name of a temporary table: as on a kernel without such tables, the command sends
+/// nothing.
 fn without_a_net(lab: &Lab) -> Result<()> {
     lab.host().succeed("nft add table inet tunwarden_net".split(' '))?;
     let capture = lab.capture()?;
@@ -165,7 +168,8 @@ fn is_documentation(to: &IpAddr) -> bool {
     ["192.0.2.", "198.51.100.", "203.0.113."].iter().any(|network| to.to_string().starts_with(network))
 }
 
-/// Without an answer to ARP the probe that leaves waits for its neighbour, and the command for it.
+/// Kills the command while it runs. Without an answer to ARP, the probe that leaves waits for its neighbour, and the
+/// command waits for the probe.
 fn killed(lab: &Lab) -> Result<()> {
     lab.isp().succeed("ip link set isp0 arp off".split(' '))?;
     lab.host().succeed("ip neigh flush dev eth0".split(' '))?;
@@ -183,7 +187,8 @@ fn killed(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// The VPN's port is open to every address, and no neighbour answers: the probes to it wait, and the command for them.
+/// The VPN's port is open to every address, and no neighbour answers: the probes to it wait, and the command waits for
+/// them.
 const ANY: &str = "[bootstrap]\nscope = \"any\"\n";
 
 #[test]

@@ -1,5 +1,5 @@
-//! The agent has systemd restart a lost device of wg-quick, whose server has moved behind its name. A script stands
-//! in for systemctl: systemd does not run in a network namespace.
+//! The agent makes systemd restart a lost device of wg-quick after the name of its server gets another address. A
+//! script stands in for systemctl: systemd does not run in a network namespace.
 
 use crate::support;
 
@@ -15,7 +15,7 @@ use tunwarden_lab::{Contract, Lab, wait_for, with_lab};
 
 const NAME: &str = "wg.example.net";
 
-/// Knows one unit, whose state is in a file.
+/// This script knows one unit, whose state is in a file.
 const SYSTEMCTL: &str = "#!/bin/sh\nexec 2>>/run/systemctl.log\nset -ex\ncase \"$*\" in\n\
     'show --property=ActiveState --value -- wg-quick@office.service') cat /run/unit ;;\n\
     'restart -- wg-quick@office.service') wg-quick down office >&2 || true; wg-quick up office >&2 ;;\n\
@@ -28,7 +28,7 @@ fn contract() -> Result<Contract> {
     servers.endpoint(&format!("{ROUTER}:53/udp"))?.endpoint(&format!("{ROUTER}:53/tcp"))
 }
 
-/// The device sends to this server, and packets pass.
+/// Checks that the device sends to this server, and that packets pass.
 fn connected_to(lab: &Lab, server: &str) -> Result<Value> {
     let wanted = format!("{server}:51820");
     wait_for(&format!("the device sends to {wanted}"), SOON, || {
@@ -70,13 +70,13 @@ fn a_device_of_wg_quick_comes_back_at_the_new_address_of_its_server() -> Result<
         host.signal_all("wireguard-go", Signal::SIGKILL)?;
         connected_to(lab, "198.51.100.8").with_context(|| agent.log())?;
 
-        // systemd is starting the unit: a restart would interrupt that.
+        // systemd is starting the unit, and a restart would interrupt that.
         host.file("/run/unit", "activating\n")?;
         host.signal_all("wireguard-go", Signal::SIGKILL)?;
         connected_to(lab, "198.51.100.8").with_context(|| agent.log())?;
         ensure!(host.outside("/run/joined").exists(), "{}", agent.log());
 
-        // Somebody stops the unit: the agent leaves it so until a person asks.
+        // A user stops the unit: the agent does not start it until a user asks.
         host.file("/run/unit", "inactive\n")?;
         wg_quick(lab, "down", "office")?;
         wait_for_state(lab, "lost")?;

@@ -99,7 +99,7 @@ fn own_ruleset(lab: &Lab, backend: Backend) -> Result<()> {
     Ok(())
 }
 
-/// The program that a message names: one that shows the rules of this backend.
+/// The program that a message must name: the one that shows the rules of this backend.
 fn shown(backend: Backend, family: &str) -> String {
     match backend {
         Backend::Legacy => backend.tool(family, ""),
@@ -188,7 +188,7 @@ fn own_ruleset_stays_closed(backend: Backend) -> Result<()> {
         assert_eq!(policies(lab, backend)?, before);
         is_closed(lab, "released")
     })?;
-    // As after a reboot: the lock comes first.
+    // As after a reboot: `lock` is the first to run.
     with_lab(|lab| {
         let _ports = Ports::open(lab.host())?;
         backend.lock(lab, KNOWN)?;

@@ -47,7 +47,7 @@ fn asks(lab: &Lab, user: &str, host: &str) -> Result<bool> {
     Ok(command.user(user).run()?.status.success())
 }
 
-/// The stub's own answer for the server's name, without `/etc/hosts`.
+/// The stub's answer for the server's name, without `/etc/hosts`.
 fn by_the_stub(lab: &Lab) -> Result<String> {
     let command = lab.host().command(["getent", "-s", "hosts:dns", "ahostsv4", NAME]);
     let answer = command.env("RES_OPTIONS", "timeout:2 attempts:1").user("nobody").run()?.stdout;

@@ -1,5 +1,5 @@
-//! vpnc with a real server, by itself and by NetworkManager's plugin. Both endpoints of the server are its own: it logs
-//! in on UDP 500 and carries everything over UDP 4500.
+//! vpnc with a real server, by itself and through NetworkManager's plugin. The server has two endpoints: the client
+//! logs in on UDP 500 and sends everything else to UDP 4500.
 
 use crate::support;
 
@@ -18,7 +18,7 @@ fn contract() -> Result<Contract> {
     ENDPOINTS.iter().try_fold(lan, |contract, endpoint| contract.endpoint(endpoint))
 }
 
-/// The tunnel protects, by the evidence of this source, and carries packets.
+/// Checks that the tunnel protects because of this source, and carries packets.
 fn protected_by(lab: &Lab, source: &str) -> Result<()> {
     let status = wait_for_state(lab, "protected")?;
     let tunnel = &status["tunnels"][0];
@@ -26,7 +26,7 @@ fn protected_by(lab: &Lab, source: &str) -> Result<()> {
     flows(lab)
 }
 
-/// Packets of an ordinary user's to the server, past the tunnel.
+/// Sends packets of an ordinary user to the server, outside the tunnel.
 fn beside(lab: &Lab) -> Result<()> {
     ["500", "4500"].into_iter().try_for_each(|port| {
         let target = format!("{SERVER}:{port}");
@@ -34,7 +34,7 @@ fn beside(lab: &Lab) -> Result<()> {
     })
 }
 
-/// Checks what has left, and that the server was reached by the client alone.
+/// Checks what has left, and that only the client reached the server.
 fn check(story: &Story, promise: &str) -> Result<()> {
     story.check(promise, &contract()?)?;
     ensure!(seen(&story.since_closed()?, "beside") == 0, "an ordinary user's packets reach the server");

@@ -1,4 +1,4 @@
-//! `why`: its answers for random packets are held against what the ISP, the tunnel and a container see.
+//! `why`: compares its answers for random packets with what the ISP, the tunnel and a container see.
 
 use crate::support;
 
@@ -21,15 +21,15 @@ const CONFIGS: [&str; 2] = [
 /// The same seed gives the same packets.
 const SEED: u64 = 0x7477;
 
-/// Number of packets of each sender and configuration.
+/// Number of packets for each sender and configuration.
 const PACKETS: usize = 100;
 
-/// A tunnel of root's, and a way to two addresses past it.
+/// A tunnel of root, and routes to two addresses outside it.
 const ROUTES: &str = "link set tun0 up\naddr add 10.8.0.2/24 dev tun0\nroute add 0.0.0.0/1 dev tun0\n\
                       route add 128.0.0.0/1 dev tun0\nroute add 198.51.100.7 via 10.0.0.1\n\
                       route add 203.0.113.77 via 10.0.0.1\n";
 
-/// Addresses of IPv6 for the container and its bridge.
+/// Gives IPv6 addresses to the container and its bridge.
 const IPV6: &str = "
     echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
     ip address add fd00:d0c::1/64 dev docker0 nodad
@@ -55,10 +55,11 @@ const OTHERS: &str = "
         nft insert rule $chain ip6 daddr 2001:db8:9::77 udp dport 4567 accept
     done";
 
-/// Ports of programs' packets of IPv4 that a rule limits or marks.
+/// Ports of IPv4 packets that a rule limits or marks, so that `why` cannot know where they go.
 const NOT_KNOWN: [u16; 2] = [26, 67];
 
-/// The internet by the tunnel and past it, servers, the LAN, a private network, a container, this machine and a group.
+/// The internet through the tunnel and past it, servers, the LAN, a private network, a container, this machine and a
+/// group.
 const DESTINATIONS: [&str; 17] = [
     "203.0.113.9",
     "203.0.113.77",
@@ -79,11 +80,11 @@ const DESTINATIONS: [&str; 17] = [
     "fd00:d0c::2",
 ];
 
-/// Packets that every sender sends besides: to the server, through the holes, and one that NAT sends elsewhere.
+/// Packets that every sender sends in addition: to the server, through the holes, and one that NAT redirects.
 const ALWAYS: [(&str, u16); 4] =
     [("198.51.100.7", 1194), ("203.0.113.77", 4567), ("2001:db8:9::77", 4567), ("10.0.0.2", 443)];
 
-/// The container's own.
+/// The container's own addresses.
 const CONTAINERS: [&str; 2] = ["172.17.0.2", "fd00:d0c::2"];
 
 const PORTS: [u16; 12] = [25, 26, 53, 67, 443, 853, 1194, 1900, 4567, 4567, 5353, 40_001];
@@ -99,7 +100,8 @@ while True:
         print(tag.decode(), flush=True)
 ";
 
-/// Prints the tag of each datagram that comes into a container. An answer of ICMP to one of its own repeats the tag.
+/// Prints the tag of each datagram that a container receives. An ICMP answer to a datagram of the container repeats its
+/// tag, so only UDP counts.
 const CONTAINER: &str = "
 import re, socket
 inside = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
@@ -112,7 +114,7 @@ while True:
             print(tag.decode(), flush=True)
 ";
 
-/// Sends a datagram from a socket of its own for each line: tag, address and port.
+/// Sends a datagram from a new socket for each line: tag, address and port.
 const SEND: &str = "
 import socket, sys
 for line in sys.stdin:
@@ -168,7 +170,7 @@ fn packets(sender: &str, seed: &mut u64, addresses: &[&'static str]) -> Result<V
     (0..PACKETS).map(packet).collect()
 }
 
-/// What `why` says of each packet.
+/// What `why` says about each packet.
 fn asked(lab: &Lab, sender: [&str; 2], packets: &[Packet]) -> Result<Vec<Value>> {
     let words = [TUNWARDEN, "why", "--json"].into_iter().chain(sender).map(ToOwned::to_owned);
     let output = lab.host().run(words.chain(packets.iter().map(Packet::target)))?;
@@ -188,7 +190,7 @@ fn tags(process: &Process) -> BTreeSet<String> {
     process.log().lines().map(ToOwned::to_owned).collect()
 }
 
-/// Where the packet of an answer is seen: on the provider's side, in the tunnel, and in the container.
+/// Where a packet must appear according to its answer: on the provider's side, in the tunnel, and in the container.
 fn expected(said: &Value, packet: &Packet) -> Option<[bool; 3]> {
     let verdict = said["verdict"].as_str()?;
     let leaves = matches!(verdict, "lan" | "server" | "clear");
@@ -202,7 +204,7 @@ fn in_container(script: &str) -> Vec<String> {
     words.chain(python(script)).collect()
 }
 
-/// Sends the packets of a sender, as `why` was asked about them.
+/// Sends one sender's packets, the same as in the questions to `why`.
 fn send(lab: &Lab, sender: [&str; 2], packets: &[Packet]) -> Result<()> {
     let lines: String = packets.iter().map(Packet::line).collect();
     let command = match sender {
@@ -212,7 +214,7 @@ fn send(lab: &Lab, sender: [&str; 2], packets: &[Packet]) -> Result<()> {
     command.stdin(&lines).succeed().map(drop)
 }
 
-/// Where the packets of one configuration are seen, besides the provider's side.
+/// Where the packets of one configuration appear, besides the provider's side.
 struct Watched<'a> {
     lab: &'a Lab,
     tunnel: &'a Process,
@@ -220,7 +222,7 @@ struct Watched<'a> {
 }
 
 impl Watched<'_> {
-    /// Where a packet is seen. What is expected in the tunnel or the container may take a moment.
+    /// Where a packet appears. Waits for a moment if it is expected in the tunnel or the container.
     fn seen(&self, packet: &Packet, expected: [bool; 3], frames: &[Frame]) -> Result<[bool; 3]> {
         let has = |process: &Process| tags(process).contains(&packet.tag);
         for (process, is_expected) in [(self.tunnel, expected[1]), (self.container, expected[2])] {
@@ -233,7 +235,7 @@ impl Watched<'_> {
         Ok([is_outside, has(self.tunnel), has(self.container)])
     }
 
-    /// Asks about random packets of every sender, sends them, and compares. The verdicts that occur.
+    /// Asks about random packets of every sender, sends them, and compares. Returns the verdicts that occur.
     fn compare(&self, name: &str, seed: &mut u64) -> Result<BTreeSet<String>> {
         let of_container: Vec<&str> =
             DESTINATIONS.into_iter().filter(|to| !CONTAINERS.contains(to)).collect();
@@ -283,7 +285,7 @@ impl Watched<'_> {
     }
 }
 
-/// The control: each of these kinds of answers occurs.
+/// The control: checks that each of these kinds of answers occurs.
 fn has_all(verdicts: &BTreeSet<String>, expected: &[&str]) -> Result<()> {
     for verdict in expected {
         ensure!(verdicts.contains(*verdict), "no packet is {verdict}: {verdicts:?}");
@@ -302,7 +304,7 @@ fn why_says_what_happens_to_random_packets_and_whose_rule_decides() -> Result<()
         tunnel.wait_for_line("open", SOON)?;
         host.command(["ip", "-batch", "-"]).stdin(ROUTES).succeed()?;
         wait_for_state(lab, "protected")?;
-        // The rules stay, and nothing repairs them.
+        // The rules stay in force, and nothing repairs them.
         agent.kill()?;
         host.succeed(["sh", "-ec", OTHERS])?;
         let mut container = host.spawn(in_container(CONTAINER))?;
@@ -314,7 +316,7 @@ fn why_says_what_happens_to_random_packets_and_whose_rule_decides() -> Result<()
         let ufw = host.run([TUNWARDEN, "why", "--as", "nobody", "10.0.0.1:25/udp", "203.0.113.77:443"])?;
         ensure!(ufw.status.code() == Some(3) && ufw.stdout.contains("REFUSED by ufw"), "{ufw:?}");
         ensure!(ufw.stdout.contains("REFUSED by tunwarden"), "{ufw:?}");
-        // Without the tunnel, with other configurations. Docker's and ufw's rules stay, and the holes go.
+        // Without the tunnel, with other configurations. Docker's and ufw's rules stay, and `lock` removes the holes.
         host.succeed(["ip", "link", "del", "tun0"])?;
         for (number, config) in CONFIGS.iter().enumerate() {
             host.file("/etc/tunwarden/config.toml", &format!("{CONFIG}{config}"))?;

@@ -1,5 +1,5 @@
-//! Real WireGuard by wg-quick, which nobody reports to the agent: root's file names the server, and the kernel
-//! shows the tunnel.
+//! Real WireGuard by wg-quick, which reports nothing to the agent: root's file names the server, and the kernel shows
+//! the tunnel.
 
 mod hung;
 mod kernel;
@@ -38,7 +38,7 @@ fn await_bootstrap(lab: &Lab, wanted: &Value) -> Result<()> {
     })
 }
 
-/// Status shows what is left out of a VPN, with a remedy that ends like this.
+/// Waits until the status shows what a VPN lacks, with a remedy that ends like this.
 fn await_left_out(lab: &Lab, name: &str, remedy: &str) -> Result<()> {
     wait_for(&format!("status shows what is left out of {name}"), SOON, || {
         let status = status(lab)?;
@@ -50,12 +50,12 @@ fn await_left_out(lab: &Lab, name: &str, remedy: &str) -> Result<()> {
     })
 }
 
-/// Pings of both families through the tunnel are answered.
+/// Checks that pings of both families through the tunnel are answered.
 fn flows(lab: &Lab) -> Result<()> {
     [INTERNET, INTERNET_V6].into_iter().try_for_each(|target| flows_to(lab, target))
 }
 
-/// A tunnel of this name protects, by this source. Returns the status.
+/// Checks that a tunnel of this name protects because of this source. Returns the status.
 fn protects(lab: &Lab, name: &str, source: &str) -> Result<Value> {
     let status = wait_for_state(lab, "protected")?;
     let tunnel = &status["tunnels"][0];
@@ -65,7 +65,7 @@ fn protects(lab: &Lab, name: &str, source: &str) -> Result<Value> {
     Ok(status)
 }
 
-/// A tunnel of this name protects, by the kernel's evidence alone.
+/// Checks that a tunnel of this name protects because of what the kernel shows.
 fn protected_by(lab: &Lab, name: &str) -> Result<()> {
     let status = protects(lab, name, "kernel")?;
     ensure!(status["bootstrap"] == server(MARKED), "{status}");
@@ -97,7 +97,7 @@ fn a_tunnel_of_wg_quick_protects_over_a_restart_of_the_agent_and_its_end_is_a_lo
         protected_by(lab, "office")?;
         ensure!(!second.log().contains(" is lost: "), "{}", second.log());
 
-        // An administrator's own end of the tunnel looks the same as any other.
+        // If an administrator ends the tunnel, it looks the same as any other loss.
         wg_quick(lab, "down", "office")?;
         wait_for_state(lab, "lost")?;
         wg_quick(lab, "up", "office")?;
@@ -120,7 +120,7 @@ fn of_two_files_only_the_named_one_counts_and_status_shows_the_line_for_the_othe
         let wireguard = Server::start(lab)?;
         wireguard.write(lab, "office", "")?;
         wireguard.write(lab, "home", "FwMark = 0x7766")?;
-        // A file that others can write names no server, and neither does a user's own folder.
+        // The agent reads no server from a file that others can write.
         wireguard.write(lab, "open", "FwMark = 0x8888")?;
         lab.host().succeed(["chmod", "666", "/etc/wireguard/open.conf"])?;
         let mut story = Story::begin(lab)?;
@@ -134,7 +134,7 @@ fn of_two_files_only_the_named_one_counts_and_status_shows_the_line_for_the_othe
         story.await_silence()?;
         story.close()?;
 
-        // It has every route, and nothing passes: neither into it nor out of it.
+        // The device has every route, but no packet passes, neither into it nor out of it.
         wg_quick(lab, "up", "home")?;
         let line = "vpn.connections = [\"wireguard:home\", \"wireguard:office\"]";
         await_left_out(lab, "home", line)?;
@@ -152,15 +152,15 @@ fn of_two_files_only_the_named_one_counts_and_status_shows_the_line_for_the_othe
     })
 }
 
-/// The mark that wg-quick gives a device while another device has the table 51820.
+/// The mark that wg-quick gives a device while another device uses the table 51820.
 const NEXT_MARK: &str = "mark 0xca6d";
 
-/// The device `office` protects, and its server at this address alone may be reached.
+/// Checks that the device `office` protects, and that only its server at this address may be reached.
 fn at(lab: &Lab, address: &str) -> Result<()> {
     wait_for_state(lab, "protected")?;
     let server = json!([{ "address": address, "port": 51820, "protocol": "udp", "by": NEXT_MARK }]);
     await_bootstrap(lab, &server)?;
-    // The device may repeat its handshake only after 5 seconds.
+    // The device waits 5 seconds before it repeats its handshake.
     for target in [INTERNET, INTERNET_V6] {
         wait_for(&format!("{target} answers through the tunnel"), SOON * 2, || {
             let ping = lab.host().ping(target).await_answers(Duration::from_secs(1));
@@ -191,7 +191,7 @@ fn a_second_device_protects_over_a_restart_and_is_lost_with_its_server_which_not
         let second = start_agent(lab)?;
         at(lab, "198.51.100.9").with_context(|| second.log())?;
 
-        // A packet of the server's would set its address again, so the server is silent while it moves.
+        // Any packet of the server would set its address again, so the server is silent while it moves.
         lab.isp().signal_all("wireguard-go", Signal::SIGSTOP)?;
         let lost = wait_for_state(lab, "lost")?;
         ensure!(lost["loss"]["name"] == "office" && lost["loss"]["seen_by"] == "silence", "{lost}");
@@ -214,7 +214,7 @@ fn a_second_device_protects_over_a_restart_and_is_lost_with_its_server_which_not
     })
 }
 
-/// A server answers no multicast packet, and other programs send them by themselves.
+/// A server does not answer a multicast packet, and some programs send such packets by themselves.
 #[test]
 fn questions_by_multicast_into_a_device_are_no_silence() -> Result<()> {
     with_lab(|lab| {
@@ -225,7 +225,7 @@ fn questions_by_multicast_into_a_device_are_no_silence() -> Result<()> {
         await_bootstrap(lab, &server(MARKED))?;
         wg_quick(lab, "up", "office")?;
         protected_by(lab, "office").with_context(|| agent.log())?;
-        // While wg-quick makes one route after the other, some traffic is routed past the device.
+        // wg-quick adds one route after the other. In between, some traffic is routed past the device.
         let losses = || agent.log().matches(" is lost: ").count();
         let before = losses();
         lab.isp().signal_all("wireguard-go", Signal::SIGSTOP)?;
@@ -336,7 +336,7 @@ fn a_killed_agent_and_hostile_routes_open_nothing_for_programs_and_containers() 
     })
 }
 
-/// Opens a tun device as its user, and reads what is routed into it.
+/// Opens a tun device as its user, and reads the packets that the kernel routes into it.
 const READ: &str = "
 import fcntl, os, struct
 tun = os.open('/dev/net/tun', os.O_RDWR)
@@ -345,8 +345,8 @@ print('open', flush=True)
 while True: os.read(tun, 4096)
 ";
 
-/// An ordinary user can make links in a network namespace of their own. NetworkManager makes a tun device for
-/// them that their programs may open.
+/// An ordinary user can make links in a network namespace of their own. NetworkManager also makes tun devices for
+/// users, which the users' programs may open.
 #[test]
 fn the_links_of_an_ordinary_user_are_no_tunnel() -> Result<()> {
     with_lab(|lab| {
@@ -357,7 +357,7 @@ fn the_links_of_an_ordinary_user_are_no_tunnel() -> Result<()> {
                     echo made && exec sleep 1000";
         let mut forger = lab.host().command(["unshare", "-Urn", "sh", "-c", make]).user("nobody").spawn()?;
         forger.wait_for_line("made", SOON)?;
-        // Root's own device of a tunnel's name is no tunnel either, if it is of another kind.
+        // A device of root that has a tunnel's name is no tunnel either, if it is of another kind.
         let batch = "link add tun1 type vxlan id 8 remote 198.51.100.9 dstport 51820\n\
                      addr add 10.8.0.2/24 dev tun1\nlink set tun1 up\nroute replace default dev tun1\n";
         lab.host().command(["ip", "-batch", "-"]).stdin(batch).succeed()?;
@@ -368,7 +368,7 @@ fn the_links_of_an_ordinary_user_are_no_tunnel() -> Result<()> {
         lab.host().succeed("ip tuntap add dev tun2 mode tun user nobody".split(' '))?;
         let mut reader = lab.host().command(["python3", "-c", READ]).user("nobody").spawn()?;
         reader.wait_for_line("open", SOON)?;
-        // The route comes first: once the agent has seen the address, it has seen the route too.
+        // The route comes before the address: once the agent has seen the address, it has seen the route too.
         let batch = "link set tun2 up\nroute replace default dev tun2\naddr add 10.9.0.2/24 dev tun2\n";
         lab.host().command(["ip", "-batch", "-"]).stdin(batch).succeed()?;
         wait_for("the agent has seen its address", SOON, || {

@@ -35,7 +35,7 @@ show-session)
 esac
 "#;
 
-/// Runs the command and not as the user. Anna's systemd does not answer. Fails if it gets root's environment.
+/// Runs the command without changing the user. Anna's systemd does not answer. Fails if it gets root's environment.
 const RUNUSER: &str = "#!/bin/sh\n[ -z \"$SECRET\" ] || exit 1\necho \"user $2\" >>\"$(dirname \"$0\")/log\"\n[ \"$2\" != anna ] || exit 1\nshift 3\nexec \"$@\"\n";
 
 const SYSTEMD_RUN: &str = "#!/bin/sh\necho \"$XDG_RUNTIME_DIR $*\" >>\"$(dirname \"$0\")/log\"\n";
@@ -89,15 +89,15 @@ fn the_notifier_starts_in_the_graphical_sessions_of_users_who_did_not_switch_it_
     Ok(())
 }
 
-/// The first line of `tunwarden status` where both layers hold.
+/// The first line of `tunwarden status` when both layers are in force.
 const HELD: &str = "locked: no VPN, nothing leaves in clear";
 
-/// What the script says after an installation that has locked, in an environment.
+/// What the script prints after an installation that has locked, with these environment variables.
 fn report(environment: &[(&str, &str)]) -> Result<String> {
     report_for(HELD, environment)
 }
 
-/// The same, with what `tunwarden status` prints.
+/// The same for another output of `tunwarden status`.
 fn report_for(status: &str, environment: &[(&str, &str)]) -> Result<String> {
     let script = read_to_string(POSTINST)?;
     let functions = script.split("case \"$1\" in\nconfigure").next().context("no functions")?;

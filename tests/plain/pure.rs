@@ -65,7 +65,7 @@ fn lines(folders: &[&str], is_wrong: impl Fn(&str) -> bool) -> Vec<String> {
 }
 
 fn is_impure(line: &str) -> bool {
-    // The names in such a group of imports are not read.
+    // This test does not look at the names in such a group of imports.
     line.contains("use std::{")
         || IMPURE.iter().any(|word| {
             line.match_indices(word)
@@ -73,12 +73,12 @@ fn is_impure(line: &str) -> bool {
         })
 }
 
-/// Whether a word ends where the rest of its line begins.
+/// Whether a word ends before `rest`, the remaining text of its line.
 fn is_end(rest: &str) -> bool {
     !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_')
 }
 
-/// Whether a word begins where this start of its line ends.
+/// Whether a word begins after `start`, the earlier text of its line.
 fn is_start(start: &str, word: &str) -> bool {
     word.starts_with('.') || !start.ends_with(|last: char| last.is_alphanumeric() || last == '_')
 }

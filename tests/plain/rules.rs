@@ -108,7 +108,7 @@ fn protected_by_a_named_connection_lets_its_tunnel_alone_carry() {
 #[test]
 fn lost_is_as_locked() {
     let (lost, locked) = (situation(State::Lost), situation(State::Locked));
-    // The reason that a log line names is all that differs.
+    // Only the reason in the log lines differs.
     assert_eq!(shown("", &lost).replace("vpn-lost", "no-vpn"), shown("", &locked));
     insta::assert_snapshot!("lost", shown("", &lost));
 }

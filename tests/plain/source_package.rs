@@ -1,4 +1,5 @@
-//! The source package (`packaging/debian`) and the package that `make deb` makes (`Cargo.toml`) say the same.
+//! The source package (`packaging/debian`) and the package that `make deb` makes (`Cargo.toml`) contain the same
+//! statements.
 
 use std::collections::BTreeSet;
 
@@ -15,12 +16,12 @@ fn field<'a>(paragraph: &'a str, name: &str) -> Result<&'a str> {
     Ok(value[..end.map_or(value.len(), |(at, _)| at)].trim())
 }
 
-/// The packages of a list, without what a tool fills in.
+/// The packages of a list, without the variables that a tool replaces.
 fn packages(list: &str) -> BTreeSet<&str> {
     list.split(',').map(str::trim).filter(|name| !name.starts_with('$') && !name.is_empty()).collect()
 }
 
-/// One line: the two files break their lines at other places.
+/// A text as one line: the two files break their lines at different places.
 fn words(text: &str) -> String {
     text.split_whitespace().filter(|word| *word != ".").collect::<Vec<_>>().join(" ")
 }

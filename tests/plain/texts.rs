@@ -1,4 +1,4 @@
-//! The package's files have every text in every language, from the one place where translators write.
+//! The package's files have every text in every language. All texts come from the one folder where translators write.
 
 #[path = "../../examples/texts.rs"]
 mod generator;
@@ -9,7 +9,7 @@ use std::path::Path;
 use generator::Texts;
 use tunwarden::notifier::{LANGUAGES, spoken};
 
-/// Where the texts of a file begin, in English.
+/// What the lines with texts begin with, in English.
 const PLACES: [(&str, &[&str]); 4] = [
     ("dbus/org.tunwarden.agent1.policy", &["<description", "<message"]),
     ("desktop/org.tunwarden.tunwarden.metainfo.xml", &["<summary", "<p"]),
@@ -17,7 +17,8 @@ const PLACES: [(&str, &[&str]); 4] = [
     ("desktop/tunwarden-notify.desktop", &["Comment"]),
 ];
 
-/// Maximum length of a text, in characters, by how its key ends. `docs/translating.md` says where they come from.
+/// Maximum length of a text, in characters, for each end of its key. `docs/translating.md` says where the numbers come
+/// from.
 const WIDEST: [(&str, usize); 7] = [
     ("-generic", 40),
     ("-comment", 80),
@@ -44,12 +45,12 @@ fn the_files_have_the_texts_of_every_language() -> Result<()> {
     Ok(())
 }
 
-/// The same without the generator: the lines of the files themselves are counted.
+/// The same without the generator: counts the lines of the files themselves.
 #[test]
 fn each_place_of_a_file_is_in_each_language_once() -> Result<()> {
     for (path, places) in PLACES {
         let file = shipped(path)?;
-        // The notes of releases are English.
+        // The notes of releases are in English only.
         let file = file.split("<releases>").next().unwrap_or_default();
         for place in places {
             let count =

@@ -43,7 +43,7 @@ pub fn flooding(docker: &Docker, name: &str, network: &str) -> Result<()> {
     docker.run(["--name", name, "--restart=always", &network, "lab", "bash", "-c", FLOOD]).map(drop)
 }
 
-/// A user's network with IPv6, on a bridge of the name Docker would give it.
+/// A user's network with IPv6. Its bridge has a name like those that Docker gives.
 pub fn user_network(docker: &Docker) -> Result<()> {
     let bridge = "com.docker.network.bridge.name=br-user";
     let v6 = ["--ipv6", "--subnet=fd00:d0d::/64"];

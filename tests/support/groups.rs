@@ -1,13 +1,14 @@
-//! Control groups that a laboratory sees as the whole hierarchy. So a program there is in the group of a desktop
-//! application, and an engine makes the groups of containers where it makes them on a real machine.
+//! Control groups that a laboratory sees as the whole hierarchy. So a test can start a program in the group of a
+//! desktop application, and an engine makes the groups of containers in the same places as on a real machine.
 
 use anyhow::Result;
 use tunwarden_lab::{Cmd, Lab, Process, TAKE_DOWN};
 
 use super::{SOON, TUNWARDEN, start_agent_as};
 
-/// Makes the root of the groups, and a namespace in which it is the root. The process stays and keeps the mounts. The
-/// next laboratory with a Docker removes groups that stay after a kill, by the name.
+/// Makes a root group, and a namespace that shows this group as the root of the hierarchy. The process stays and keeps
+/// the mounts. If a kill leaves the groups, the next laboratory with a Docker finds them by their name and removes
+/// them.
 const MOUNTS: &str = r#"
     set -eu
     umount -l /sys
@@ -23,7 +24,7 @@ const MOUNTS: &str = r#"
         echo ready
         exec sleep infinity'"#;
 
-/// Shows the whole hierarchy again, to end and remove the groups.
+/// Shows the whole hierarchy again, so that the groups can be ended and removed.
 const WHOLE: &str = "umount -l /sys; mount -t sysfs sysfs /sys; mount -t cgroup2 none /sys/fs/cgroup";
 
 /// The groups of a laboratory's host. Dropping them ends the processes in them.
@@ -50,7 +51,7 @@ impl<'a> Groups<'a> {
         self.lab.host().command(["nsenter".to_owned(), mounts, groups].into_iter().chain(args))
     }
 
-    /// Runs a bash script as a user in this group.
+    /// Runs a bash script as a user in a control group.
     pub fn spawn_in(&self, group: &str, user: &str, script: &str) -> Result<Process> {
         let enter = r#"
             group=/sys/fs/cgroup/$1
@@ -60,7 +61,7 @@ impl<'a> Groups<'a> {
         self.command(["sh", "-euc", enter, "sh", group, user, script]).spawn()
     }
 
-    /// Starts the agent, which looks for groups here.
+    /// Starts the agent, which looks for groups in this hierarchy.
     pub fn agent(&self, config: &str) -> Result<Process> {
         self.lab.host().file("/etc/tunwarden/config.toml", config)?;
         start_agent_as(self.lab, self.command([TUNWARDEN, "agent", "--verbose"]))

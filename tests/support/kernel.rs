@@ -19,8 +19,8 @@ pub enum Backend {
     NftablesAlone,
 }
 
-/// Refuses a kind of sockets to a command and its children, as a kernel without it does. The words after it: the
-/// family, the protocol or `any`, the error, and the command. It is a seccomp filter.
+/// Refuses one kind of socket to a command and its children, with a seccomp filter: a kernel without this kind does the
+/// same. The words after it: the family, the protocol or `any`, the error, and the command.
 pub const REFUSING_SOCKETS: [&str; 3] = [
     "perl",
     "-e",

@@ -1,4 +1,4 @@
-//! What stands between the agent and its rules: fake firewall programs, and sockets that own its tables.
+//! Tools between the agent and its rules: fake firewall programs, sockets that own its tables, and a stopped thread.
 
 #![allow(clippy::disallowed_methods, reason = "a test finds the agent's threads and sockets in /proc")]
 
@@ -22,10 +22,10 @@ use super::SOON;
 /// `NETLINK_NETFILTER`
 const NETFILTER: &str = "12";
 
-/// A copy of the socket with which this agent owns its tables. As long as the copy is open, the tables keep their
-/// owner: when the agent is killed, the kernel refuses every change by anybody else.
+/// A copy of the socket that makes this agent the owner of its tables. The tables keep their owner while the copy is
+/// open: after the agent is killed, the kernel refuses every change by any other program.
 pub fn owner_of(agent: &Process) -> Result<OwnSocket> {
-    // For a moment there are others, for questions.
+    // For a moment the agent also has sockets that ask the kernel questions.
     let number = wait_for("the agent has one socket for its tables", SOON, || {
         let sockets = own_sockets(agent.id())?;
         Ok(if let [number] = sockets[..] { Some(number) } else { None })
@@ -36,14 +36,14 @@ pub fn owner_of(agent: &Process) -> Result<OwnSocket> {
     Ok(OwnSocket::from_fd(copy))
 }
 
-/// The file descriptors of a process that are netfilter sockets without a subscription, and without lines about refused
-/// packets.
+/// The file descriptors of a process's netfilter sockets, except those that have subscribed to changes or that receive
+/// lines about refused packets.
 fn own_sockets(id: u32) -> Result<Vec<i32>> {
     let rows = |name: &str| -> Result<Vec<Vec<String>>> {
         let table = fs::read_to_string(format!("/proc/{id}/net/{name}"))?;
         Ok(table.lines().map(|line| line.split_whitespace().map(ToOwned::to_owned).collect()).collect())
     };
-    // The sockets first: one that is opened in between is no listener of the second list that the first does not have.
+    // This list comes first: a listener that opens between the two reads is then only in the second list.
     let sockets = rows("netlink")?;
     // The second number of a listener is its port. A kernel without NFLOG has no such file.
     let listeners = rows("netfilter/nfnetlink_log").unwrap_or_default();
@@ -65,8 +65,8 @@ fn own_sockets(id: u32) -> Result<Vec<i32>> {
     Ok(found)
 }
 
-/// Another socket that owns tables of our names, without a rule in them. The kernel refuses every change of them
-/// until the socket is closed. The tables stay then.
+/// Another socket that owns tables with our names, without a rule in them. The kernel refuses every change of them
+/// until the socket is closed, and the tables stay after that.
 pub fn another_owner(lab: &Lab) -> Result<OwnSocket> {
     lab.host().enter(|| {
         let socket = OwnSocket::open()?;
@@ -103,8 +103,8 @@ pub fn fill_all_but(lab: &Lab, device: &str, free: usize) -> Result<()> {
     Ok(())
 }
 
-/// The thread of an agent that speaks with nf_tables, stopped as if the kernel did not return from its system call.
-/// It runs again when this is dropped.
+/// The agent's thread that talks to nf_tables, stopped as if its system call did not return. The thread continues when
+/// this value is dropped.
 pub struct Stopped {
     end: Option<Sender<()>>,
     tracer: Option<JoinHandle<()>>,
@@ -117,12 +117,12 @@ impl Drop for Stopped {
     }
 }
 
-/// Stops the thread of this agent that speaks with nf_tables, and no other.
+/// Stops only the agent's thread that talks to nf_tables.
 pub fn stop_thread(agent: &Process) -> Result<Stopped> {
     let thread = own_thread(agent.id())?;
     let (end, ends) = channel::<()>();
     let (stopped, is_stopped) = channel();
-    // Only the thread that traces can let the other one run again.
+    // Only the thread that stopped the other one by ptrace can let it continue.
     let tracer = std::thread::spawn(move || {
         let stop = ptrace::seize(thread, ptrace::Options::empty())
             .and_then(|()| ptrace::interrupt(thread))
@@ -135,7 +135,7 @@ pub fn stop_thread(agent: &Process) -> Result<Stopped> {
     Ok(Stopped { end: Some(end), tracer: Some(tracer) })
 }
 
-/// The thread that has the program's name, beside the main thread.
+/// The thread that has the program's name and is not the main thread.
 fn own_thread(id: u32) -> Result<nix::unistd::Pid> {
     for entry in fs::read_dir(format!("/proc/{id}/task"))? {
         let path = entry?.path();

@@ -5,7 +5,7 @@ use tunwarden_lab::{Cmd, Lab, Process, wait_for};
 
 use super::SOON;
 
-/// The server's address. It listens on port 443 of both transports.
+/// The server's address. The server listens on port 443 over TCP and UDP.
 pub const SERVER: &str = "198.51.100.9";
 
 /// The server's files, in the ISP.
@@ -22,7 +22,7 @@ const CERTIFICATE: &str = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_cur
 const PIN: &str = "openssl x509 -in /run/ocserv/cert.pem -pubkey -noout | openssl pkey -pubin -outform der | \
                    openssl dgst -sha256 -binary | base64";
 
-/// The user and the password that it knows.
+/// The user and the password that the server knows.
 const USER: &str = "lab";
 const PASSWORD: &str = "secret\n";
 
@@ -52,8 +52,8 @@ impl Server {
         self.openconnect(lab, &["--reconnect-timeout=60", script]).spawn()
     }
 
-    /// Has NetworkManager activate a profile of this server's. nmcli lets openconnect log in, which reads the answers from
-    /// its standard input; then the plugin starts openconnect with the cookie, as its own user.
+    /// Makes NetworkManager activate a profile of this server. nmcli starts openconnect to log in, which reads the
+    /// answers from its standard input. Then the plugin starts openconnect with the cookie, as its own user.
     pub fn activate(&self, lab: &Lab, profile: &str) -> Result<()> {
         let answers = format!("yes\n{USER}\n{PASSWORD}");
         let up = ["nmcli", "--ask", "--wait", "60", "connection", "up", profile];

@@ -110,12 +110,12 @@ pub fn becomes(lab: &Lab, state: &str) -> Result<Value> {
     Ok(status)
 }
 
-/// Pings through the tunnel are answered.
+/// Checks that pings through the tunnel are answered.
 pub fn flows(lab: &Lab) -> Result<()> {
     flows_to(lab, tunwarden_lab::address::INTERNET)
 }
 
-/// Pings this host until three in a row are answered. Nothing else sends a ping again that was lost while the network
+/// Pings this host until it answers three pings in a row. Nothing else repeats a ping that was lost while the network
 /// changed.
 pub fn flows_to(lab: &Lab, target: IpAddr) -> Result<()> {
     wait_for(&format!("{target} answers through the tunnel"), CONNECT, || {

@@ -76,7 +76,7 @@ pub struct Person {
 }
 
 impl Person {
-    /// Logs in, and knows tunwarden already. No program runs in the session yet.
+    /// Logs a user in who already knows tunwarden. No program runs in the session yet.
     pub fn log_in(lab: &Lab, language: &str) -> Result<Self> {
         let person = Self::log_in_first(lab, language)?;
         person.session.file(".local/state/tunwarden/notify.json", "{\"welcomed\":true}", 0o644)?;

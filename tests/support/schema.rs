@@ -10,7 +10,7 @@ pub const PROVE: &str = include_str!("../../docs/prove.schema.json");
 pub const WHY: &str = include_str!("../../docs/why.schema.json");
 pub const BLOCKED: &str = include_str!("../../docs/blocked.schema.json");
 
-/// Keywords that describe and check nothing.
+/// Keywords that only describe, and restrict no value.
 const ANNOTATIONS: [&str; 4] = ["$schema", "$defs", "title", "description"];
 
 /// Fails unless the schema allows the value and describes every key in it. The schema itself allows keys that it

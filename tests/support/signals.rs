@@ -69,7 +69,7 @@ impl Signals {
         Ok(Self { heard, over: Some(over), listener: Some(listener) })
     }
 
-    /// All so far.
+    /// All signals so far.
     pub fn so_far(&self) -> Vec<BusSignal> {
         lock(&self.heard).clone()
     }

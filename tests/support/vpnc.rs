@@ -1,5 +1,5 @@
-//! A real server for vpnc in the ISP: strongSwan, which carries IPsec in user space, because the kernels of the tests
-//! have none.
+//! A real server for vpnc in the ISP: strongSwan, which does IPsec in user space, because the kernels of the tests have
+//! none.
 
 use anyhow::{Context, Result};
 use tunwarden_lab::{Lab, Process, wait_for};
@@ -70,7 +70,7 @@ impl Server {
         lab.host().spawn(["vpnc", CLIENT])
     }
 
-    /// The data and the secrets of a profile of NetworkManager's.
+    /// The data and the secrets of a NetworkManager profile.
     pub fn profile(&self) -> [String; 2] {
         let [[group, group_secret], [user, password]] = [GROUP, USER];
         let data = format!(

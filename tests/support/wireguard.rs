@@ -66,14 +66,14 @@ impl Server {
 }
 
 impl Server {
-    /// Has the host's device send to the server at another address, as a script does that looks up names again.
+    /// Makes the host's device send to the server at another address, as a script does that looks up names again.
     pub fn move_to(&self, lab: &Lab, name: &str, address: &str, port: u16) -> Result<()> {
         let endpoint = std::net::SocketAddr::new(address.parse()?, port).to_string();
         lab.host().succeed(["wg", "set", name, "peer", &self.key, "endpoint", &endpoint]).map(drop)
     }
 }
 
-/// `wg-quick up` or `down`. The kernel of the tests has no WireGuard, so wg-quick starts wireguard-go.
+/// `wg-quick up` or `down`. If the kernel has no WireGuard, wg-quick starts wireguard-go.
 pub fn wg_quick(lab: &Lab, verb: &str, name: &str) -> Result<()> {
     lab.host().succeed(["wg-quick", verb, name]).map(drop).with_context(|| format!("wg-quick {verb} {name}"))
 }

@@ -4,7 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The prefix of the names of a laboratory's cgroups. The id of process 1 of one of its machines follows.
+/// The prefix of the names of a laboratory's cgroups. The rest of the name is the id of process 1 of one of its
+/// machines.
 pub(crate) const PREFIX: &str = "tunwarden-lab-";
 
 /// The path of a process's cgroup2 mount, as seen from outside.

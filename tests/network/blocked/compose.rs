@@ -7,7 +7,7 @@ use tunwarden_lab::{Engine, wait_for, with_lab};
 use super::{KNOWN, blocked};
 use crate::support::{SOON, agent, bus, wait_for_state};
 
-/// Three services. Each sends to a port of its own.
+/// Three services. Each sends to a different port.
 const PROJECT: &str = r#"
 version: "2.4"
 x-service: &service

@@ -1,4 +1,4 @@
-//! Destinations are private: in the agent's memory alone, and for their own user.
+//! Destinations are private: they exist only in the agent's memory, and each user sees only their own.
 
 use anyhow::{Result, ensure};
 use serde_json::json;

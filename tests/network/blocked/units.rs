@@ -25,7 +25,7 @@ const BROWSER: &str = r#"
         read -t 0.1 -u 9
     done 2>/dev/null"#;
 
-/// A program of a container without root on the host's network.
+/// A program in a rootless container on the host's network.
 const CONTAINER: &str = r#"
     exec 3<>/dev/udp/203.0.113.11/4000 9<> <(:)
     while :; do echo request >&3; read -t 0.1 -u 9; done 2>/dev/null"#;
@@ -63,7 +63,7 @@ fn a_browser_is_named_but_for_its_new_connections_of_tcp() -> Result<()> {
             (&firefox, "203.0.113.9", 443, "udp", "no-vpn"),
             (&firefox, "2001:db8:9::9", 443, "udp", "no-vpn"),
             (&firefox, "10.0.0.1", 53, "udp", "dns-outside-tunnel"),
-            // The answer to its first packet has closed its socket.
+            // The refusal of its first packet has closed its socket, so the agent finds no program.
             (&unknown, "203.0.113.10", 443, "tcp", "no-vpn"),
             (&unknown, "2001:db8:9::10", 443, "tcp", "no-vpn"),
             (&container, "203.0.113.11", 4000, "udp", "no-vpn"),

@@ -1,4 +1,4 @@
-//! A rule with `to`: this machine and its containers reach the named address through the tunnel, and no other.
+//! A rule with `to`: this machine and its containers reach only the named address through the tunnel.
 
 use anyhow::{Context, Result, ensure};
 use tunwarden_lab::openvpn::{ClientOptions, ServerOptions};
@@ -16,13 +16,13 @@ const CONFIG: &str = "[bootstrap]\nscope = \"known\"\n\
     [tunnel]\nallow = [{ protocol = \"udp\", ports = [4000], to = \"10.8.0.1\" }]\n\
     [docker]\nallow = [{ protocol = \"udp\", ports = [4000], to = \"10.8.0.1\" }]\n";
 
-/// Sends a datagram to each target from this machine, and to each from a container. The named target comes last: its
-/// answer shows that those before it are through the tunnel, or dropped. Returns how many each target got.
+/// Sends a datagram to each target from this machine, and to each from a container. The named target is the last: when
+/// it answers, the earlier packets have gone through the tunnel or were dropped. Returns how many each target got.
 fn arrive(lab: &Lab, docker: &Docker, echoes: &[Echo]) -> Result<[u64; 3]> {
     let counts = || std::array::from_fn(|place| echoes[place].received());
     let before: [u64; 3] = counts();
     for target in TARGETS.iter().rev() {
-        // In clear, where a rule for the address alone would let it.
+        // Past the tunnel: a rule that matches only the address would let it out.
         lab.host().udp(target)?.on("eth0").send()?;
         let probe = lab.host().udp(target)?;
         let last = *target == TARGETS[0];
@@ -35,7 +35,7 @@ fn arrive(lab: &Lab, docker: &Docker, echoes: &[Echo]) -> Result<[u64; 3]> {
         let said = inside(docker, "box", &format!("{{ {}; }} 2>/dev/null{last}", send(target)))?;
         ensure!(last == "; true" || said == "hello\n", "a container has no answer from {target}: {said:?}");
     }
-    // A packet of the ISP's own is behind all others in the queue of each service.
+    // A packet that the ISP itself sends arrives after all others in the queue of each service.
     for target in TARGETS {
         let fence = lab.isp().udp(target)?.await_answers(TIMEOUT).send()?;
         ensure!(fence.answered == 1, "{target} does not answer the ISP itself");

@@ -1,4 +1,4 @@
-//! A port that the VPN forwards to a container is reached through the tunnel alone.
+//! A port that the VPN forwards to a container is reachable only through the tunnel.
 
 use std::time::Duration;
 
@@ -19,14 +19,14 @@ const FOREIGN: &str = "198.51.100.9";
 /// How long a test waits for an answer that must not come.
 const SILENCE: Duration = Duration::from_millis(500);
 
-/// Who reaches published ports, besides the tunnel.
+/// Who can reach published ports, besides the tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Published {
     Lan,
     Nobody,
 }
 
-/// Containers send nothing on their own but to this port, so an answer needs its own rule.
+/// Containers may send to nothing except this port by themselves, so an answer needs a separate rule.
 fn config(published: Published) -> String {
     let published = match published {
         Published::Lan => "lan",
@@ -65,7 +65,7 @@ fn arrived(lab: &Lab, other: &str) -> Result<u64> {
     counts.into_iter().sum()
 }
 
-/// Sends a SYN out of the tunnel with a source on the LAN, in both families. Nothing waits for an answer.
+/// Sends a SYN out of the tunnel with a source on the LAN, in both families. Waits for no answer.
 fn forge(lab: &Lab) -> Result<()> {
     let sources = [PRINTER.to_string(), ROUTER_V6.to_string()];
     for (from, (_, own)) in sources.iter().zip(PEERS) {
@@ -89,7 +89,8 @@ fn await_pages(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// The ports that are not forwarded are reached by nobody, and the forwarded one by no uplink that is not the LAN.
+/// Checks that nobody reaches the ports that are not forwarded, and that of the uplinks only the LAN may reach the
+/// forwarded one.
 fn refuses(lab: &Lab, published: Published) -> Result<()> {
     for (peer, own) in PEERS {
         for port in [6001, 6002, 80] {
@@ -167,7 +168,7 @@ fn a_forwarded_port_reaches_its_container_through_the_tunnel_alone(
         let before = arrived(lab, other.trim())?;
         refuses(lab, published)?;
         forge(lab)?;
-        // What was sent before these pages is through, or dropped.
+        // The earlier packets have arrived, or were dropped, before these pages.
         await_pages(lab)?;
         ensure!(arrived(lab, other.trim())? == before, "another connection reached a container");
         let clear = capture.so_far()?.into_iter().find(is_of_tunnel);

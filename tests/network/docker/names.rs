@@ -65,7 +65,7 @@ fn containers(lab: &Lab, docker: &Docker) -> Result<()> {
     Ok(())
 }
 
-/// Checks that three containers of a compose project are named, with what they were refused.
+/// Checks that `blocked` names three containers of a compose project, with what each was refused.
 fn are_named(lab: &Lab, docker: &Docker) -> Result<()> {
     for (container, _, resolver, _) in &CONTAINERS[..3] {
         let name = format!("{container} (lab, project docs)");
@@ -81,7 +81,7 @@ fn are_named(lab: &Lab, docker: &Docker) -> Result<()> {
             if is_listed {
                 return Ok(Some(()));
             }
-            // The kernel leaves out some of many lines.
+            // The kernel drops some lines if there are many.
             resolves(docker, container, "again").map(|_| None)
         })?;
     }

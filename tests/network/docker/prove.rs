@@ -1,4 +1,4 @@
-//! `prove --live` from throw-away containers: without rules, locked, with a VPN, and killed.
+//! `prove --live` from temporary containers: without rules, locked, with a VPN, and killed.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ fn live(lab: &Lab) -> Result<(Option<i32>, Value)> {
     Ok((output.status.code(), said["live"].clone()))
 }
 
-/// The ends of the probes from a network.
+/// How the probes from a network ended.
 fn ends(live: &Value, network: &str) -> Result<BTreeSet<String>> {
     let probes = live["probes"].as_array().context("no probes")?;
     let of_network = probes.iter().filter(|probe| probe["network"] == network);

@@ -49,7 +49,7 @@ impl Floods {
         Ok(Self { docker, capture: lab.capture()?, host, pids })
     }
 
-    /// How many packets of each of the three floods are in the capture after the first `from` frames.
+    /// How many packets of each of the three floods the capture has after its first `from` frames.
     fn left(&self, from: usize) -> Result<[usize; 3]> {
         let frames = self.capture.so_far()?;
         let to = |to: &str| {

@@ -103,7 +103,7 @@ fn where_there_is_no_room_for_a_copy_the_tables_are_in_force_alone() {
     with_lab(|lab| {
         let mut siege = Siege::begin(lab, BOTH)?;
         siege.agent.kill()?;
-        // Room for the hook that is there, and for no other.
+        // Leaves room for the existing hook only.
         nft::fill_all_but(lab, "eth0", 1)?;
         siege.agent = start_agent(lab)?;
         wait_for_copies(&siege, false)?;

@@ -71,7 +71,7 @@ impl<'a> Siege<'a> {
         Ok(())
     }
 
-    /// Checks that a flush of everything opens, when nobody owns a table any more.
+    /// Checks that packets leave after a flush of everything, as they do when nobody owns a table any more.
     pub(crate) fn opens_to_a_flush(&self, control: &str) -> Result<()> {
         let from = self.so_far()?;
         self.lab.host().succeed(["nft", "flush", "ruleset"])?;

@@ -225,8 +225,8 @@ fn leaves(lab: &Lab, capture: &Capture, tag: &str) -> Result<(bool, bool)> {
     Ok(tags.map(|tag| frames.iter().any(|frame| frame.is_tagged(&tag))).into())
 }
 
-/// nf_tables does not answer during a commit in a pause, and somebody resumes. iptables closes at once, and the answer
-/// says what may still leave. Later the commit that closes comes last.
+/// nf_tables does not answer during a commit in a pause, and a user runs `resume`. The agent closes iptables at once,
+/// and its answer says what may still leave. When nf_tables answers again, the commit that closes is the last one.
 #[test]
 fn a_resume_while_nf_tables_does_not_answer_closes_iptables_at_once_and_says_what_is_open() {
     with_lab(|lab| {

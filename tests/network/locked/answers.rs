@@ -21,7 +21,7 @@ const REFUSED: [(&str, Errno, Errno); 2] = [
 /// The router, which the ISP's side of the laboratory plays. Forged packets come from its address.
 const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 
-/// The error of a TCP connection; none if there is silence until the patience ends.
+/// The error of a TCP connection; none if no answer comes within the timeout.
 fn connect(target: &str) -> Result<Option<Errno>> {
     Ok(error_of(TcpStream::connect_timeout(&target.parse::<SocketAddr>()?, TIMEOUT)))
 }
@@ -54,7 +54,7 @@ fn forge_from(source: Ipv4Addr) -> Result<()> {
     Ok(())
 }
 
-/// Answers in the name of others: resets, and ICMP errors.
+/// Whether a frame is an answer in the name of the target: a reset, or an ICMP error.
 fn is_answer(frame: &Frame) -> bool {
     let tcp = matches!(frame.transport(), Some(Transport::Tcp { .. }));
     tcp || matches!(frame.transport(), Some(Transport::Icmp(3) | Transport::Icmpv6(1)))
@@ -83,7 +83,7 @@ fn ask(target: &str, tcp: bool) -> Result<Option<Errno>> {
     if tcp { connect(target) } else { send(target) }
 }
 
-/// Makes our chain answer every sender: the control for packets that get no answer.
+/// Makes our chain answer every sender: the control for packets that otherwise get no answer.
 fn answer_everybody(lab: &Lab, backend: Backend, chain: &str) -> Result<()> {
     let nft = ["nft", "insert", "rule", "inet", "tunwarden"];
     match (backend, chain) {
@@ -128,7 +128,8 @@ fn a_refused_program_gets_an_answer_at_once_and_a_forged_source_does_not() {
     }
 }
 
-/// Gives a container and its bridge addresses of IPv6.
+/// Gives a container and its bridge IPv6 addresses, and routes between them. Switches off the kernel's filter for
+/// forged IPv4 sources.
 const IPV6: &str = "
     echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
     for conf in all docker0; do echo 0 >/proc/sys/net/ipv4/conf/$conf/rp_filter; done
@@ -144,7 +145,7 @@ fn containers_get_answers(backend: Backend) -> Result<()> {
         let capture = lab.capture()?;
         let forge_and_wait = || -> Result<()> {
             forge()?;
-            // It is behind the forged packet.
+            // This packet comes after the forged one.
             ensure!(send("203.0.113.9:444")? == Some(Errno::EHOSTUNREACH), "a container gets no answer");
             Ok(())
         };
@@ -215,8 +216,8 @@ const SECOND_NETWORK: &str = "
     ip -n two address add 172.18.0.2/16 dev eth0
     ip -n two route add default via 172.18.0.1";
 
-/// A container forges the address of a container in another network. The answer would tell the other one what
-/// the forged packet says.
+/// A container forges the address of a container in another network. An answer would tell that container what the
+/// forged packet contains.
 #[test]
 fn no_answer_goes_to_a_container_of_another_network() {
     with_lab(|lab| {

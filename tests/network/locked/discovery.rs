@@ -41,14 +41,14 @@ fn answer_to(lab: &Lab, to: &str, from: &str) -> Result<()> {
 
 /// Number of questions that the kernel remembers.
 fn remembered(lab: &Lab) -> Result<usize> {
-    // What the LAN has sent has arrived.
+    // The capture ends when every packet that the LAN has sent has arrived.
     lab.capture()?.stop()?;
     let set = lab.host().succeed(["nft", "list", "set", "inet", "tunwarden", "VPN_ASKED_V4"])?;
     Ok(set.matches("expires").count())
 }
 
-/// Where the packets in the queue of `socket` come from. A packet over the loopback is behind all of them, once no
-/// packet waits on the link.
+/// The senders of the packets in the queue of `socket`. First waits until no packet is on the link. Then sends one over
+/// the loopback, which comes after all of them.
 fn received(lab: &Lab, socket: &UdpSocket) -> Result<Vec<String>> {
     lab.capture()?.stop()?;
     let own = socket.local_addr()?;
@@ -101,7 +101,7 @@ fn answers_come_from_the_lan(backend: Backend) -> Result<()> {
         }
         ensure!(received(lab, &early)?.is_empty(), "{backend:?}: an answer came in, and nobody had asked");
 
-        // Neither does a machine of the LAN, from any port.
+        // The kernel remembers no question of a machine on the LAN either, from any port.
         answer_to(lab, "239.255.255.250:1900", "10.0.0.5:40000")?;
         ensure!(remembered(lab)? == 0, "{backend:?}: a question of others is remembered");
 
@@ -190,7 +190,7 @@ fn without_xt_recent_the_lock_holds_and_no_answer_comes_in() {
     .unwrap();
 }
 
-/// The questions of the services that `lan.services` names, and how many packets of each leave.
+/// Sends the questions of the services that `lan.services` names. Returns how many packets of each leave.
 fn questions(lab: &Lab) -> Result<Vec<usize>> {
     let groups = [
         "239.255.255.250:3702",

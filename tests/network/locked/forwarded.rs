@@ -1,4 +1,4 @@
-//! A port that the VPN forwards is reached through the tunnel alone.
+//! A port that the VPN forwards is reachable only through the tunnel.
 
 use std::net::{TcpListener, TcpStream};
 
@@ -9,16 +9,17 @@ use tunwarden_lab::{Lab, with_lab};
 use super::{KNOWN, TIMEOUT};
 use crate::support::kernel::Backend;
 
-/// The tunnel's own list does not have the port: only answers may leave by it.
+/// The tunnel's own list does not contain the port: only answers may leave from it.
 const FORWARDED: &str = "[tunnel]\nallow = [{ protocol = \"tcp\", ports = [443] }]\n\
      [input]\nallow = [{ protocol = \"udp\", ports = [6881], on = \"tunnel\" }]\n";
 
-/// Whether a packet through the tunnel to another port, one to the forwarded port, and one from the LAN arrive,
-/// and whether the forwarded one is answered.
+/// Sends three packets: through the tunnel to another port, through the tunnel to the forwarded port, and from the LAN
+/// to the forwarded port. Returns whether each arrives, and whether the one through the tunnel to the forwarded port is
+/// answered.
 fn arrive(lab: &Lab) -> Result<[bool; 4]> {
     let (other, forwarded) = (lab.host().udp_echo("0.0.0.0:6882")?, lab.host().udp_echo("10.8.0.2:6881")?);
     let on_the_card = lab.host().udp_echo("10.0.0.2:6881")?;
-    // The client speaks first: the rules know its connection to the server from its own packet on.
+    // The client sends first: the rules recognize its connection to the server by its own packet.
     let _listener = lab.isp().enter(|| Ok(TcpListener::bind("10.8.0.1:443")?))?;
     lab.host().enter(|| Ok(TcpStream::connect_timeout(&"10.8.0.1:443".parse()?, TIMEOUT)?))?;
     let through = |port: u16| {
@@ -26,10 +27,10 @@ fn arrive(lab: &Lab) -> Result<[bool; 4]> {
         anyhow::Ok(probe)
     };
     through(6882)?.send()?;
-    // It is behind the first packet in the tunnel.
+    // In the tunnel this packet comes after the first one.
     let sent = through(6881)?.await_answers(TIMEOUT).send()?;
     lab.isp().udp("10.0.0.2:6881")?.send()?;
-    // These packets over the loopback are behind the earlier ones in the queues.
+    // In each queue this packet over the loopback comes after the earlier ones.
     for target in ["10.0.0.2:6881", "127.0.0.1:6882"] {
         let fence = lab.host().udp(target)?.await_answers(TIMEOUT).send()?;
         ensure!(fence.answered == 1, "the host does not receive its own packet");

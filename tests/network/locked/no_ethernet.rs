@@ -1,5 +1,6 @@
-//! A wire without an Ethernet header, as of a modem: a tun device that is no tunnel. A raw sender's bytes are the packet
-//! there, and the sender says what it is. The program that has the device open is the provider.
+//! A wire without an Ethernet header, for example a modem. A tun device that is no tunnel stands in for it. On such a
+//! wire a raw sender's bytes are the whole packet, and the sender declares its protocol. The program that has opened
+//! the device plays the provider.
 
 use std::net::IpAddr;
 
@@ -24,7 +25,7 @@ while True:
         print(tag.decode(), flush=True)
 ";
 
-/// Sends the packet of each line: what its sender calls it, and its bytes.
+/// Sends the packet of each line: the protocol that its sender declares, and its bytes.
 const SENDER: &str = "
 import socket, sys
 for line in sys.stdin:
@@ -37,7 +38,7 @@ for line in sys.stdin:
             pass
 ";
 
-/// What the sender calls a packet: IPv4, IPv6, ARP, Ethernet loopback, EAPOL, a session of PPPoE, a VLAN.
+/// The protocols that the sender declares: IPv4, IPv6, ARP, Ethernet loopback, EAPOL, a PPPoE session, a VLAN.
 const SAID: [u16; 7] = [0x0800, 0x86dd, 0x0806, 0x0060, 0x888e, 0x8864, 0x8100];
 
 fn udp(to: &str, port: u16, tag: &str) -> Result<Vec<u8>> {
@@ -54,8 +55,8 @@ fn refused(tag: &str) -> Result<Vec<Vec<u8>>> {
     Ok([vec![out, out6, dns], headers.to_vec()].concat())
 }
 
-/// Sends packets under their names, and then one to the LAN, which shows that the provider has read all before it. Returns
-/// the tags of those that left.
+/// Sends packets with the protocols they declare, and then one to the LAN: when the provider has read it, it has read
+/// all earlier ones. Returns the tags of those that left.
 fn send(lab: &Lab, provider: &mut Process, packets: &[(u16, String, Vec<u8>)]) -> Result<Vec<String>> {
     let end = format!("{}end", packets.last().map(|(_, tag, _)| tag.as_str()).unwrap_or_default());
     let last = (0x0800, end.clone(), udp("10.77.0.5", 4000, &end)?);
@@ -69,7 +70,7 @@ fn send(lab: &Lab, provider: &mut Process, packets: &[(u16, String, Vec<u8>)]) -
     Ok(left.map(|(_, tag, _)| tag.clone()).collect())
 }
 
-/// Packets that must not leave, under every name.
+/// Packets that must not leave, with each declared protocol.
 fn all(round: &str) -> Result<Vec<(u16, String, Vec<u8>)>> {
     let mut packets = Vec::new();
     for said in SAID {
@@ -101,7 +102,7 @@ fn only_the_content_of_a_packet_counts_on_a_wire_without_ethernet() -> Result<()
             backend.lock(lab, KNOWN)?;
             let left = send(lab, &mut provider, &all(round)?)?;
             ensure!(left.is_empty(), "{} left with {backend:?}: {left:#?}", left.len());
-            // What is allowed leaves under its own name alone.
+            // An allowed packet leaves only with the protocol that it has.
             let lan =
                 [(0x0800, "10.77.0.6", true), (0x86dd, "fd00:77::5", true), (0x0806, "10.77.0.5", false)];
             for (said, to, leaves) in lan {

@@ -1,5 +1,6 @@
-//! Only frames of the kernel's own PPPoE session leave: on its wire, with its number, to its server. This kernel has
-//! no PPPoE, so a test makes the rules of a situation that has a session, and a raw sender forges the frames.
+//! Only frames of the kernel's own PPPoE session may leave: on its wire, with its session number, to its server. This
+//! kernel has no PPPoE, so the test makes the rules from a situation that has a session, and a raw sender forges the
+//! frames.
 
 use anyhow::{Result, ensure};
 use tunwarden::config::Config;
@@ -38,7 +39,7 @@ struct Pppoe {
 const OWN: Pppoe = Pppoe { wire: "eth0", ethertype: SESSION, to: SERVER, id: ID, protocol: IPV4 };
 
 impl Pppoe {
-    /// Sends it with a packet to the internet in it.
+    /// Sends the frame with a packet to the internet inside.
     fn send(self, lab: &Lab, tag: &str) -> Result<()> {
         let inside =
             packet("203.0.113.9".parse()?, 17, 64, &ports(4000, format!("{TAG_MARK}{tag}").as_bytes()));
@@ -86,7 +87,7 @@ fn only_the_kernel_s_own_session_leaves_and_only_on_its_own_wire_to_its_own_serv
         Pppoe { id: 0, protocol: LCP, ..OWN },
         Pppoe { ethertype: DISCOVERY, ..OWN },
         Pppoe { ethertype: DISCOVERY, protocol: LCP, ..OWN },
-        // Compressed packets: nobody has judged what is in them.
+        // Compressed packets: no rule has checked their content.
         Pppoe { protocol: 0x00fd, ..OWN },
     ];
     let set_up = [LCP, IPCP].map(|protocol| Pppoe { protocol, ..OWN });

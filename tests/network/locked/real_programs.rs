@@ -19,7 +19,7 @@ const AVAHI: &str = "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-BUS Bus 
     <allow own=\"org.freedesktop.Avahi\"/><allow send_destination=\"org.freedesktop.Avahi\"/>\n\
     <allow receive_sender=\"org.freedesktop.Avahi\"/></policy></busconfig>\n";
 
-/// A player that answers SSDP searches, to the port that asked.
+/// A player that answers SSDP searches. It answers to the port that asked.
 const PLAYER: &str = r#"
 import socket, struct
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -52,8 +52,8 @@ fn avahi(machine: &tunwarden_lab::Machine, interface: &str, dbus: bool) -> Resul
     Ok(daemon)
 }
 
-/// Whether a search of this machine's finds the printer. The daemon remembers what it has found, so each search has its
-/// own.
+/// Whether a search from this machine finds the printer. The daemon remembers what it has found, so each search starts
+/// a new one.
 fn finds_the_printer(lab: &Lab) -> Result<bool> {
     let mut daemon = avahi(lab.host(), "eth0", true)?;
     let found =
@@ -84,7 +84,7 @@ fn avahi_browse_finds_a_printer_on_the_lan_while_multicast_is_allowed() -> Resul
     })
 }
 
-/// Whether a search of this machine's finds the player.
+/// Whether a search from this machine finds the player.
 fn finds_the_player(lab: &Lab) -> Result<bool> {
     let search = ["gssdp-discover", "--interface=eth0", "--target=upnp:rootdevice", "--timeout=2"];
     let found = lab.host().run(search)?;

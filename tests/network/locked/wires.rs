@@ -88,7 +88,7 @@ fn nftables(lab: &Lab) -> Result<Value> {
     Ok(status(lab)?["layers"][1].clone())
 }
 
-/// Waits until the second layer is in force and reports that this wire has no hook, or that all have one.
+/// Waits until the second layer is in force and reports that this wire has no hook, or, for `None`, that all have one.
 fn wait_for_lack(lab: &Lab, device: Option<&str>) -> Result<()> {
     let mut last = Value::Null;
     wait_for(&format!("the layer says that {device:?} is not held"), SOON, || {

@@ -44,7 +44,7 @@ fn is_simulated(lab: &Lab, backend: Backend) -> Result<()> {
     let files = without_ipv6(lab, &["test", "-e", "/proc/self/net/if_inet6"]).run()?;
     ensure!(!files.status.success(), "the control: IPv6 is there: {files:?}");
     let listed = without_ipv6(lab, &[&backend.tool("ip6tables", ""), "-S"]).run()?;
-    // nft's own speaks netlink, and works there.
+    // ip6tables-nft uses netlink, which works there.
     let works = backend != Backend::Legacy;
     ensure!(listed.status.success() == works, "the control: {backend:?}: {listed:?}");
     Ok(())

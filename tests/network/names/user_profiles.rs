@@ -32,7 +32,7 @@ fn a_user_s_profile_with_a_server_name_connects_at_the_first_attempt_and_leaves_
         desktop.nm.down("lab")?;
         wait_for_state(lab, "locked")?;
         wait_for("the pin is gone", SOON, || Ok((lab.host().read("/etc/hosts")? == HOSTS).then_some(())))?;
-        // The agent knows the address of the connection, as for any profile.
+        // The agent remembers the address of the connection, as for any profile.
         named.await_allowance(&["198.51.100.7"])?;
         named.nobody_else_asks("after the activation")
     })

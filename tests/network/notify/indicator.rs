@@ -9,8 +9,8 @@ use crate::support::person::{PATIENT, PERSON, Person, ShownNotice};
 use crate::support::story::Desktop;
 use crate::support::{TUNWARDEN, agent, bus, polkit, status, wait_for_state};
 
-/// `Pause` asks polkit for an administrator's password. Here a file stands for the correct password. NetworkManager
-/// lets a person at the screen connect a VPN, and a laboratory has no such person.
+/// `Pause` asks polkit for an administrator's password. Here a file stands for the correct password. On a real machine
+/// NetworkManager lets a person at the screen connect a VPN. A laboratory has no such person, so a rule allows it.
 const MAY_PAUSE: &str = r#"polkit.addRule(function(action, subject) {
     if (action.id == "org.freedesktop.NetworkManager.network-control") { return polkit.Result.YES; }
     if (action.id != "org.tunwarden.agent1.pause") { return polkit.Result.NOT_HANDLED; }
@@ -19,14 +19,14 @@ const MAY_PAUSE: &str = r#"polkit.addRule(function(action, subject) {
 });
 "#;
 
-/// A stand-in for `pkexec`, which needs a real session: it makes the report of a check as its user.
+/// A stand-in for `pkexec`, which needs a real session: it runs the check and writes its report as the same user.
 const PKEXEC: &str = "#!/bin/sh
 test \"$1 $3 $4\" = '--disable-internal-agent prove --report' || exit 99
 test -e /run/password || exit 126
 echo report >\"$5\"
 ";
 
-/// Puts it among the programs of this machine.
+/// Puts the stand-in among the programs of this machine.
 const INSTALL: &str = "
     mkdir -p /run/programs/upper /run/programs/work
     install -m 755 /run/pkexec /run/programs/upper/pkexec
@@ -89,7 +89,7 @@ impl Panel<'_> {
         .with_context(|| format!("the menu: {:?}", self.menu()))
     }
 
-    /// A click on the indicator itself, as Cinnamon's panel forwards it.
+    /// Clicks on the indicator itself, as Cinnamon's panel does for the user.
     fn click(&self) -> Result<()> {
         let words = ["call", &self.item, "/StatusNotifierItem", "org.kde.StatusNotifierItem"];
         let output = self.person.session.busctl(&[&words[..], &["Activate", "ii", "0", "0"]].concat())?;
@@ -114,7 +114,7 @@ fn install_pkexec(lab: &Lab) -> Result<()> {
     lab.host().succeed(["sh", "-ec", INSTALL]).map(drop)
 }
 
-/// The machine is checked, and the answer has the place of its report.
+/// Checks the machine from the menu. The notification shows where the report is.
 fn checks(lab: &Lab, person: &Person, panel: &Panel<'_>) -> Result<()> {
     panel.press("Check this machine")?;
     let checked = person.sees("Checked: no packet leaves this computer unprotected", 1)?;
@@ -140,7 +140,7 @@ fn the_indicator_shows_the_state_and_its_menu_acts() -> Result<()> {
         panel.says("Pause to sign in to this network")?;
         panel.says("Connect lab")?;
 
-        // The first minute: why the internet is gone, and what to do.
+        // The first notification says why the internet is gone, and what to do.
         let first = person.sees("This computer is locked until a VPN is connected", 1)?;
         ensure!(first.body.contains("sudo tunwarden init"), "{first:?}");
         person.reads("Connect your VPN")?;
@@ -161,7 +161,7 @@ fn the_indicator_shows_the_state_and_its_menu_acts() -> Result<()> {
         checks(lab, &person, &panel)?;
         panel.press("Pause for 30 minutes")?;
         let paused = wait_for_state(lab, "paused")?;
-        // Half an hour from the request. The state begins when the rules are in force.
+        // The pause ends half an hour after the request. The state begins only when the rules are in force.
         let length = paused["paused_until"].as_u64().zip(paused["since"].as_u64());
         ensure!(length.is_some_and(|(until, since)| (1740..=1801).contains(&(until - since))), "{paused}");
         panel.shows("tunwarden-paused")?;
@@ -196,7 +196,7 @@ fn the_indicator_shows_the_state_and_its_menu_acts() -> Result<()> {
     })
 }
 
-/// Where programs of the person are refused, and where one of another user is.
+/// Destinations at which programs of the person are refused, and one at which a program of another user is.
 const OWN: &str = "203.0.113.9";
 const OTHER: &str = "203.0.113.10:443";
 

@@ -58,7 +58,7 @@ fn a_loss_that_is_over_is_shown_once() -> Result<()> {
         let mut notify = person.notify()?;
         ensure!(person.session.command([crate::support::TUNWARDEN, "notify"]).run()?.status.success());
         notify.wait_for_line("event: Agent(Some", PATIENT)?;
-        // An upgrade replaces the one that runs.
+        // An upgrade replaces the notifier that runs.
         let mut newer =
             person.session.spawn([crate::support::TUNWARDEN, "notify", "--replace", "--verbose"])?;
         ensure!(notify.wait(PATIENT)?.success(), "it was replaced");
@@ -110,7 +110,7 @@ fn a_loss_with_a_flush_and_no_agent_is_not_shown_as_one_without_leaks() -> Resul
             lab.host().succeed(flush.split(' '))?;
         }
         desktop.story.is_seen("the rules are gone")?;
-        // The rules are complete when the next agent checks them: it cannot see the flush.
+        // `lock` completes the rules before the next agent checks them, so that agent cannot notice the flush.
         ensure!(tunwarden(lab, ["lock"])?.status.success());
         desktop.agent = start_agent(lab)?;
         Ok(())

@@ -89,7 +89,7 @@ fn a_device_that_a_file_names_is_the_tunnel_without_a_hook_while_the_file_counts
         let _client = connect(lab, &options)?;
         protects()?;
 
-        // The list names another file: nothing passes any more, and the status has the line to add.
+        // The list names another file: no packet passes any more, and the status shows the line to add.
         let other = format!("{KNOWN}[vpn]\nconnections = [\"openvpn:other\"]\n");
         lab.host().file("/etc/tunwarden/config.toml", &other)?;
         let reload = tunwarden(lab, ["reload"])?;

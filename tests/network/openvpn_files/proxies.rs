@@ -10,7 +10,7 @@ use super::{KNOWN, await_allowed};
 use crate::support::openvpn::{CONNECT, flows, hooked, pressure};
 use crate::support::{SOON, agent, bus, status, wait_for_state};
 
-/// The VPN connects through a proxy and protects. Nothing leaves but the proxy's packets to the server.
+/// Checks that the VPN connects through a proxy and protects, and that only the proxy's packets to the server leave.
 fn protects(lines: &str, config: &str, proxy: impl FnOnce(&Lab) -> Result<Process>) -> Result<()> {
     with_lab(|lab| {
         let _bus = bus(lab)?;

@@ -10,8 +10,8 @@ use crate::support::{SOON, agent, bus, chain, status, wait_for_state};
 
 const FILE: &str = "client\nremote 198.51.100.7\ndev nordvpn0\ndev-type tun\n";
 
-/// Opens the device as soon as it can, and says when a packet for 203.0.113.9 is routed into it. The user also hides whose
-/// the device is: sets root as its owner, and that it is not persistent.
+/// Opens the device as soon as it can, and reports when a packet for 203.0.113.9 is routed into it. The user also hides
+/// who owns the device: the program sets root as its owner, and makes it not persistent.
 const READ: &str = "
 import fcntl, os, socket, struct, time
 while True:
@@ -41,7 +41,7 @@ fn networkmanagers_device_of_a_user_is_not_the_one_in_roots_file() -> Result<()>
     with_lab(|lab| {
         let (bus, host) = (bus(lab)?, lab.host());
         let mut nm = host.network_manager(&bus)?;
-        // Polkit lets the user of a desktop make connections. Here everybody may.
+        // On a desktop polkit lets the user make connections. Here everybody may.
         host.file("/etc/NetworkManager/conf.d/users.conf", "[main]\nauth-polkit=false\n")?;
         nm.restart()?;
         nm.add_ethernet(&lab.uplinks()[0])?;

@@ -1,5 +1,5 @@
-//! What `release` knows of the firewall before the lock: without a record, with a damaged one, and when a
-//! firewall came after the lock.
+//! What `release` knows about the firewall before the lock: without a record, with a damaged one, and with a firewall
+//! that was set up after the lock.
 
 use anyhow::{Result, ensure};
 use tunwarden_lab::{Lab, with_lab};
@@ -26,7 +26,7 @@ fn flush(lab: &Lab, backend: Backend) -> Result<()> {
 fn a_firewall_that_was_set_up_after_the_lock_on_an_open_machine_stays_closed() -> Result<()> {
     with_lab(|lab| {
         let _ports = Ports::open(lab.host())?;
-        // The machine was open, and had a rule.
+        // The machine was open, and had one rule.
         for family in FAMILIES {
             Backend::Nft.change(lab, family, "-A INPUT -p tcp --dport 9 -j DROP")?;
         }
@@ -51,14 +51,14 @@ fn without_a_record_our_own_policies_are_opened_and_those_of_others_are_named() 
         released(lab)?;
         assert_eq!(answers(lab, SHUT)?, [true; 2], "{:?}", policies(lab, Backend::Nft)?);
 
-        // The record is damaged, and somebody has flushed our rules.
+        // The record is damaged, and another program has flushed our rules.
         Backend::Nft.lock(lab, KNOWN)?;
         lab.host().file(RECORD, "{")?;
         flush(lab, Backend::Nft)?;
         released(lab)?;
         assert_eq!(answers(lab, SHUT)?, [true; 2], "{:?}", policies(lab, Backend::Nft)?);
 
-        // The next lock writes a damaged record again.
+        // The next lock replaces a damaged record.
         Backend::Nft.lock(lab, KNOWN)?;
         lab.host().file(RECORD, "{")?;
         flush(lab, Backend::Nft)?;
@@ -67,7 +67,7 @@ fn without_a_record_our_own_policies_are_opened_and_those_of_others_are_named() 
         ensure!(record.contains("nft ipv4") && record.contains("nft ipv6"), "{record}");
         released(lab)?;
 
-        // Without any lock the policies are those of others.
+        // Without any lock the policies belong to other programs.
         for family in FAMILIES {
             Backend::Nft.change(lab, family, "-P INPUT DROP")?;
         }
@@ -89,7 +89,7 @@ fn a_layer_or_backend_that_is_not_named_any_more_leaves_no_rules_and_no_record()
         Backend::Nft.lock(lab, KNOWN)?;
         Backend::NftablesAlone.lock(lab, KNOWN)?;
         ensure!(!Backend::Nft.all_saved(lab)?.iter().any(|line| line.contains("VPN")), "rules are left");
-        // The user's own firewall, which accepts no replies, so only the record can tell whose it is.
+        // The user's own firewall accepts no replies, so only the record can tell whose policies these are.
         for family in FAMILIES {
             Backend::Nft.change(lab, family, "-P INPUT DROP")?;
         }
@@ -107,7 +107,7 @@ fn a_layer_or_backend_that_is_not_named_any_more_leaves_no_rules_and_no_record()
         ensure!(!left.iter().any(|line| line.contains("VPN") || line.contains("DROP")), "{left:#?}");
         ensure!(tunwarden(lab, ["verify"])?.status.success(), "the new backend does not hold the rules");
 
-        // The program that a message names is the one that shows the chain.
+        // A message names the program that shows the chain.
         for family in FAMILIES {
             for rule in OWN.into_iter().filter(|rule| family == "ip6tables" || !rule.contains("ipv6")) {
                 Backend::Legacy.change(lab, family, rule)?;

@@ -1,5 +1,5 @@
-//! `release` gives back the firewalls that people have: every rule and every policy, in both families and both backends.
-//! A port that was shut answers nobody before the lock, during it and after it.
+//! `release` restores the firewalls that people have: every rule and every policy, in both families and both backends.
+//! A closed port answers nobody before the lock, during it and after it.
 
 use anyhow::{Context, Result, ensure};
 use tunwarden_lab::{Lab, wait_for, with_lab};
@@ -8,7 +8,7 @@ use super::{KNOWN, Ports, SHUT};
 use crate::support::kernel::{Backend, FAMILIES};
 use crate::support::{SOON, agent, bus, tunwarden};
 
-/// Policies of INPUT, FORWARD and OUTPUT, and rules. The LAN reaches the shut port only if `is_open`.
+/// Policies of INPUT, FORWARD and OUTPUT, and rules. The LAN reaches the closed port only if `is_open`.
 struct Variant {
     name: &'static str,
     policies: [&'static str; 3],
@@ -121,7 +121,7 @@ const VARIANTS: [Variant; 22] = [
     ),
 ];
 
-/// Puts a firewall in force in place of everything else.
+/// Replaces all rules with this firewall.
 fn set_up(lab: &Lab, backend: Backend, variant: &Variant, families: &[&str]) -> Result<()> {
     for family in FAMILIES {
         let (policies, rules) =
@@ -129,12 +129,13 @@ fn set_up(lab: &Lab, backend: Backend, variant: &Variant, families: &[&str]) -> 
         let [input, forward, output] = policies;
         let builtin = format!(":INPUT {input} [0:0]\n:FORWARD {forward} [0:0]\n:OUTPUT {output} [0:0]\n");
         let mangle = "*mangle\n-A POSTROUTING -o eth7 -j MARK --set-mark 0x1\nCOMMIT\n";
-        // Without its neighbours a machine receives nothing over IPv6, with any other rules.
+        // Without neighbour discovery a machine receives nothing over IPv6, so the firewall allows it if it closes
+        // anything.
         let neighbours = match (family, policies == OPEN && rules.is_empty()) {
             ("ip6tables", false) => "-A INPUT -p ipv6-icmp -j ACCEPT\n-A OUTPUT -p ipv6-icmp -j ACCEPT\n",
             _ => "",
         };
-        // Chains come before rules.
+        // In the text all chains come before the rules.
         let (chains, rules): (Vec<&str>, Vec<&str>) = rules.lines().partition(|line| line.starts_with(':'));
         let (chains, rules) = (chains.join("\n"), rules.join("\n"));
         let text = format!("*filter\n{builtin}{chains}\n{neighbours}{rules}\nCOMMIT\n{mangle}");
@@ -144,7 +145,7 @@ fn set_up(lab: &Lab, backend: Backend, variant: &Variant, families: &[&str]) -> 
     Ok(())
 }
 
-/// Every rule, every chain of others, and every policy that drops.
+/// Every rule, every chain of other programs, and every policy that drops.
 fn held(lab: &Lab, backend: Backend) -> Result<Vec<String>> {
     let lines = backend.all_saved(lab)?;
     let counts = |line: &String| {
@@ -169,12 +170,12 @@ fn every_firewall_is_given_back(backend: Backend, families: &[&str]) -> Result<(
             let name = variant.name;
             set_up(lab, backend, variant, families).context(name)?;
             let before = held(lab, backend)?;
-            // What came in before these rules is read.
+            // Reads the packets that arrived before these rules.
             flood.await_more(4)?;
             ports.received();
             backend.lock(lab, KNOWN).context(name)?;
             flood.await_more(4)?;
-            // A second lock, and a second release, change nothing of it.
+            // A second lock and a second release change none of this.
             if nth % 2 == 1 {
                 backend.lock(lab, KNOWN).context(name)?;
             }
@@ -207,8 +208,8 @@ fn a_firewall_of_ipv6_alone_is_given_back() {
 
 type Policies = [&'static str; 3];
 
-/// A name, the policies of INPUT, FORWARD and OUTPUT, what is done while tunwarden's rules are in force, and the policies
-/// after a release.
+/// A name, the policies of INPUT, FORWARD and OUTPUT, the changes while tunwarden's rules are in force, and the
+/// policies after a release.
 type Change = (&'static str, Policies, &'static [&'static str], Policies);
 
 const CHANGES: [Change; 9] = [
@@ -230,8 +231,8 @@ const CHANGES: [Change; 9] = [
 
 const FORWARD: Policies = ["ACCEPT", "DROP", "ACCEPT"];
 
-/// What only iptables-nft shows: whose policy FORWARD has. No agent runs. A change with lines is a restore text, after `!`
-/// one that replaces the table.
+/// Changes that show who set the policy of FORWARD. Only iptables-nft shows this. No agent runs. A change that begins
+/// with `*` is a text for iptables-restore; with `!` before it, the text replaces the table.
 const OF_FORWARD: [Change; 10] = [
     ("another program closes FORWARD", OPEN, &["-P FORWARD DROP"], FORWARD),
     ("a restore closes FORWARD", OPEN, &["*filter\n:FORWARD DROP [0:0]\nCOMMIT\n"], FORWARD),
@@ -316,11 +317,11 @@ fn forward_that_another_program_closes_while_the_agent_runs_stays_closed() -> Re
             })
         };
         is("bare", "bare")?;
-        // What sets counters to zero closes nothing. The kernel reports it before the next change.
+        // A program that sets counters to zero closes nothing. The kernel reports this before the next change.
         Backend::Nft.change(lab, "iptables", "-Z")?;
         Backend::Nft.change(lab, "ip6tables", "-P FORWARD DROP")?;
         is("bare", "closed-since")?;
-        // nft leaves the counters, and so our mark.
+        // nft does not change the counters, and so not our mark in them.
         lab.host().succeed(["nft", "add chain ip filter FORWARD { policy drop; }"])?;
         is("closed-since", "closed-since")?;
         Backend::Nft.change(lab, "ip6tables", "-P FORWARD ACCEPT")?;

@@ -1,5 +1,5 @@
-//! A NetworkManager that does not answer: it may have made a device for an ordinary user, so the agent asks it about
-//! each new device. The private key of root's file in the device is enough.
+//! A NetworkManager that does not answer. It may have made a device for an ordinary user, so the agent asks it about
+//! each new device, unless the device has the private key of root's file.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn a_networkmanager_that_hangs_delays_no_device_of_root_s_and_makes_no_other_one
         wg_quick(lab, "down", "office")?;
         wait_for_state(lab, "lost").with_context(|| agent.log())?;
 
-        // The device has the file's name and server, and another private key than the file.
+        // The device has the file's name and server, but another private key.
         let path = "/etc/wireguard/office.conf";
         let text = lab.host().read(path)?;
         let own = text.lines().find(|line| line.starts_with("PrivateKey")).context("no private key")?;

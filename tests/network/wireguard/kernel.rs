@@ -1,16 +1,16 @@
-//! WireGuard of the kernel, made by wg-quick, NetworkManager and systemd-networkd. The agent reads the devices over
-//! generic netlink. The tests need a kernel that has the module.
+//! The kernel's own WireGuard, set up by wg-quick, NetworkManager and systemd-networkd. The agent reads the devices
+//! over generic netlink. The tests need a kernel that has the module.
 
 use super::*;
 
-/// The device is the kernel's own.
+/// Checks that the device is the kernel's own.
 fn is_kernels(lab: &Lab, name: &str) -> Result<()> {
     let shown = lab.host().succeed(["ip", "-d", "link", "show", name])?;
     ensure!(shown.lines().any(|line| line.trim_start().starts_with("wireguard ")), "{shown}");
     Ok(())
 }
 
-/// The server may be reached at this address, by this mark.
+/// Waits until packets with this mark may reach the server at this address.
 fn await_server(lab: &Lab, address: &str, mark: &str) -> Result<()> {
     let server = json!({ "address": address, "port": 51820, "protocol": "udp", "by": mark });
     wait_for(&format!("{address} may be reached by {mark}"), SOON, || {
@@ -38,7 +38,7 @@ fn wg_quick_s_device_protects_and_is_followed_and_its_end_is_a_loss() -> Result<
         let second = start_agent(lab)?;
         protected_by(lab, "office").with_context(|| second.log())?;
 
-        // A packet of the server's would set its address again, so the server is silent while it moves.
+        // Any packet of the server would set its address again, so the server is silent while it moves.
         lab.isp().signal_all("wireguard-go", Signal::SIGSTOP)?;
         wireguard.move_to(lab, "office", "198.51.100.8", 51_820)?;
         await_server(lab, "198.51.100.8", MARKED).with_context(|| second.log())?;
@@ -64,7 +64,7 @@ fn networkmanager_s_profile_protects_by_the_mark_of_its_device_and_comes_back() 
         host.succeed(["mv", "/etc/wireguard/home.conf", "/run/home.conf"])?;
         nm.manage(["connection", "import", "type", "wireguard", "file", "/run/home.conf"])?;
         nm.manage(["connection", "modify", "home", "connection.autoconnect", "no"])?;
-        // An earlier activation by itself ends here.
+        // NetworkManager may have activated the profile after the import: end this.
         nm.nmcli(["connection", "down", "home"])?;
         let mut story = Story::begin(lab)?;
         let agent = agent(lab, KNOWN)?;
@@ -89,7 +89,7 @@ fn networkmanager_s_profile_protects_by_the_mark_of_its_device_and_comes_back() 
     })
 }
 
-/// systemd-networkd sends everything without the mark into the device.
+/// systemd-networkd routes every packet without the mark into the device.
 const NETWORK: &str = "[Match]\nName=office\n[Network]\nAddress=10.7.0.2/32\nAddress=fd00:7::2/128\n\
                        [RoutingPolicyRule]\nFamily=both\nFirewallMark=0x7766\nInvertRule=yes\nTable=1000\nPriority=10\n\
                        [Route]\nDestination=0.0.0.0/0\nTable=1000\n[Route]\nDestination=::/0\nTable=1000\n";

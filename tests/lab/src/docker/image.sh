@@ -1,4 +1,4 @@
-# An image that needs no registry: busybox, and bash, which opens UDP sockets as this busybox cannot.
+# An image that needs no registry: busybox, and bash, because this busybox cannot open UDP sockets.
 set -eu
 
 image=/run/lab/docker/image

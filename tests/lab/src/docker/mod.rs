@@ -14,7 +14,8 @@ use crate::wait::wait_for;
 const MOUNTS: &str = include_str!("mounts.sh");
 pub(crate) const IMAGE: &str = include_str!("image.sh");
 
-/// Ends what is in the cgroup `$1`, and removes it with those below, which belong to no namespace and would stay.
+/// Ends every process in the cgroup `$1` and below, and removes these cgroups. They belong to no namespace, so they
+/// would stay.
 pub const TAKE_DOWN: &str = r#"
     group=/sys/fs/cgroup/$1
     test -d "$group" || exit 0

@@ -1,5 +1,5 @@
-# Holds the file systems that dockerd wants, in a mount namespace of their own: sysfs is writable
-# here, and stays read-only for NetworkManager beside it. It outlives dockerd, as containers do.
+# Keeps the file systems that dockerd needs, in a separate mount namespace: sysfs is writable here, and stays read-only
+# for NetworkManager outside it. This process continues when dockerd ends, as containers do.
 # $1: the tree that dockerd runs in, if not this system's own.
 set -eu
 mkdir -p /run/lab/docker/data
@@ -8,7 +8,7 @@ mount -t sysfs sysfs /sys
 mount -t cgroup2 none /sys/fs/cgroup
 mount -t tmpfs tmpfs /run/lab/docker/data
 if [ -n "$1" ]; then
-    # What dockerd writes into its tree is gone with it: the tree is shared and stays as it is.
+    # dockerd's writes into its tree disappear with this process: the shared tree does not change.
     layers=/run/lab/docker/layers
     mkdir -p "$layers" /run/lab/docker/tree
     mount -t tmpfs tmpfs "$layers"
@@ -20,7 +20,8 @@ if [ -n "$1" ]; then
     done
     touch /run/lab/docker/tree/etc/resolv.conf
     mount --bind /etc/resolv.conf /run/lab/docker/tree/etc/resolv.conf
-    # The root of this namespace, and no chroot: who enters a container comes from the namespace's root.
+    # Changes the root of this namespace and uses no chroot: a process that enters a container starts at the namespace's
+    # root.
     cd /run/lab/docker/tree
     mkdir -p mnt
     pivot_root . mnt

@@ -1,8 +1,8 @@
 # Process 1 of a laboratory machine. Everything here is inside its own mount namespace.
 set -eu
 
-# What services write is private and goes with the machine: /run is empty, and /etc, /var
-# and /usr/share can be changed at will above the machine's real ones.
+# Everything that services write is private and disappears with the machine: /run is empty, and changes of /etc, /var
+# and /usr/share go into a layer above the real machine's files.
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/lab/changes /run/lock /run/dbus
 mount -t tmpfs -o mode=755 tmpfs /run/lab/changes
@@ -13,13 +13,12 @@ for tree in etc var usr/share; do
 done
 ln -sf /run/lock /var/lock
 
-# /sys has to show this network namespace; read-only it makes NetworkManager manage veth
-# links without a udev.
+# /sys must show this network namespace. If it is read-only, NetworkManager manages veth links without udev.
 umount -l /sys
 mount -t sysfs -o ro sysfs /sys
 
 ip link set lo up
 echo ready
 
-# The test holds the other end of this pipe; its end is the machine's end.
+# The test holds the other end of this pipe. When the test ends, the pipe closes, and this ends the machine.
 read -r _ || true

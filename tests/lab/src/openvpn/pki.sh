@@ -1,4 +1,4 @@
-# A throw-away PKI: a CA, a server and a client, in the current folder.
+# Makes a PKI for the tests in the current folder: a CA, a server and a client.
 set -eu
 key() { openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1.key"; }
 key ca

@@ -160,7 +160,7 @@ pub fn ipv6(from: Ipv6Addr, to: Ipv6Addr, next: u8, hop_limit: u8, payload: &[u8
     [bytes, payload.to_vec()].concat()
 }
 
-/// A UDP header, and what others have in its place: the ports, a length, no checksum.
+/// The header of UDP, which also fits other protocols with ports: the ports, a length, no checksum.
 #[must_use]
 pub fn ports(to: u16, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(8 + payload.len()).unwrap_or(u16::MAX);

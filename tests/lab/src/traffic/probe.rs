@@ -97,7 +97,7 @@ impl Probe {
         }
     }
 
-    /// Sends as this user: the sockets are that user's, as `-m owner` sees it.
+    /// Sends as this user: the sockets belong to that user, so `-m owner` matches them.
     pub fn from_user(mut self, name: &str) -> Self {
         self.user = name.into();
         self
@@ -109,7 +109,7 @@ impl Probe {
         self
     }
 
-    /// Marks the payload, so that a capture tells this probe's packets from others.
+    /// Adds a tag to the payload, so that a capture can distinguish this probe's packets from others.
     pub fn tag(mut self, tag: &str) -> Self {
         self.tag = tag.into();
         self
@@ -160,7 +160,7 @@ impl Probe {
         })
     }
 
-    /// Sends its datagrams as fast as it can, and returns the processor time that took. Refused ones count too.
+    /// Sends its datagrams as fast as it can, and counts refused ones too. Returns the processor time that this took.
     ///
     /// # Errors
     /// When no socket can be opened, and for a probe that sends no datagrams.

@@ -1,10 +1,10 @@
-# Powers a machine on. What runs on it sees no group but its own and those below, no network but its own,
-# and no bus but its own: there is no systemd here that nspawn could register it with.
+# Powers a machine on. Its programs see only the machine's own groups and those below, its own network, and its own bus:
+# there is no systemd here with which nspawn could register it.
 # $1: its group. $2: the ISP's end of its link, and the machine's.
 set -eu
 mkdir -p "/sys/fs/cgroup/$1"
 echo $$ >"/sys/fs/cgroup/$1/cgroup.procs"
-# nspawn's own filter of system calls would shut out what Docker needs.
+# nspawn's own filter would refuse system calls that Docker needs.
 export SYSTEMD_SECCOMP=0
 exec systemd-nspawn --quiet --boot --register=no --keep-unit --machine=desk \
     --directory=/run/lab/machine/root --bind=/run/lab/machine/docker:/var/lib/docker \

@@ -1,5 +1,5 @@
-# Holds a machine's disk: a shared read-only tree, and the writes of the machine, which end with it. Docker's
-# data is on a separate disk, because an overlay cannot be on another overlay.
+# Keeps a machine's disk: a shared read-only tree, and a layer for the machine's writes, which disappear with it.
+# Docker's data is on a separate disk, because an overlay cannot be on another overlay.
 # $1: the tree.
 set -eu
 disk=/run/lab/machine

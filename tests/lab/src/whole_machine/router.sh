@@ -1,5 +1,5 @@
-# Puts the ISP's end of a machine's link up as soon as it is there, every time it comes.
-# $1: its name. $2: what `ip -batch` is to do.
+# Sets up the ISP's end of a machine's link each time the link appears.
+# $1: its name. $2: the commands for `ip -batch`.
 set -eu
 up() {
     printf "%s" "$2" | ip -force -batch - 2>/dev/null || true

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use tunwarden_lab::openvpn::ServerOptions;
 use tunwarden_lab::{Engine, Lab, wait_until};
 
-/// Makes [`with_services`] and [`with_containers`] more than empty tests.
+/// If this variable is set, [`with_services`] and [`with_containers`] make a laboratory. Otherwise they do nothing.
 const VICTIM: &str = "TUNWARDEN_LAB_VICTIM";
 
 const SOON: Duration = Duration::from_secs(20);
@@ -46,11 +46,11 @@ fn groups_that_a_killed_test_leaves_go_with_the_next_laboratory() -> Result<()> 
     other.kill()
 }
 
-/// A test that is killed, and its output before.
+/// A test that is killed, and what it printed before.
 struct Victim {
     process: Child,
     said: Vec<String>,
-    /// Kept open: the process says after 60 seconds that its test still runs, and would end if nobody could read that.
+    /// Kept open: after 60 seconds the process prints that its test still runs. It would end if nobody could read that.
     _stdout: BufReader<ChildStdout>,
 }
 
