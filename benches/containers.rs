@@ -1,7 +1,7 @@
 //! What our rules cost a container, as ratios within one run: `make bench`.
 //!
-//! A real Docker makes the container, the bridge and its own rules. Packets leave through a real OpenVPN, as a
-//! user has it, and over a link with a tunnel's name that costs nothing. With OpenVPN alone its own work would
+//! A real Docker makes the container, the bridge and its own rules. The benchmark measures packets through a real
+//! OpenVPN, as a user has it, and packets over a link with a tunnel's name that costs nothing. OpenVPN's own work would
 //! hide the work of the firewall.
 #![allow(clippy::disallowed_methods, reason = "this starts programs, reads the clock and touches files")]
 
@@ -23,7 +23,7 @@ const TUNWARDEN: &str = env!("CARGO_BIN_EXE_tunwarden");
 /// Number of runs of each side of a comparison.
 const RUNS: usize = 11;
 
-/// The same for packets. The turns are short, so that other work of the machine slows both sides alike.
+/// The same for packets. Each turn is short, so that other work of the machine slows both sides equally.
 const TURNS: usize = 61;
 
 /// Number of small packets in one run over UDP. The rules judge each packet by itself.
@@ -50,7 +50,8 @@ fn main() -> Result<()> {
 
 /// What arrives at the other end with our rules and Docker's, compared with Docker's alone.
 fn forwarding(lab: &Lab) -> Result<()> {
-    // Before the link is there: with the link present the rules would shut a veth of that name out.
+    // Makes the rules before the link exists: if it existed, the rules would refuse it, because it is a veth with a
+    // tunnel's name.
     rules(lab, "tun9")?;
     lab.add_uplink(Uplink::numbered("tun9", 1))?;
     let target = format!("{TARGET}/32");
@@ -86,8 +87,8 @@ fn through_openvpn(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// Writes a file with our rules in the order that they have after a machine has started: Docker's jumps stand
-/// before ours in filter `FORWARD`.
+/// Writes our rules to a file, in the order that they have after a machine has started: Docker's jumps come before ours
+/// in filter `FORWARD`.
 fn rules(lab: &Lab, tunnel: &str) -> Result<()> {
     let rules = lab.host().succeed([TUNWARDEN, "rules", "--state", "protected", "--tunnel", tunnel])?;
     let (first, filters_end) = ("-I FORWARD 1 -j DOCKER_VPN_KILL_SWITCH", "COMMIT\n*mangle");
@@ -107,10 +108,10 @@ fn sender(lab: &Lab) -> Result<Docker> {
     Ok(docker)
 }
 
-/// Measures with Docker's rules alone (0) and with ours beside them (1), [`TURNS`] times each.
+/// Measures with Docker's rules alone (0) and with ours in addition (1), [`TURNS`] times each.
 fn each_in_turn(lab: &Lab, mut measure: impl FnMut(usize) -> Result<()>) -> Result<()> {
     for turn in 0..TURNS {
-        // The sides take turns at being second, because the second finds warm caches.
+        // The sides take turns at being second, because the second one runs with warm caches.
         for side in [turn % 2, (turn + 1) % 2] {
             if side == 0 {
                 lab.host().succeed([TUNWARDEN, "release", "--yes"])?;
@@ -190,7 +191,7 @@ fn bytes_a_second(lab: &Lab, docker: &Docker, bytes: usize) -> Result<f64> {
     Ok(total as f64 / 1e6 / began.elapsed().as_secs_f64())
 }
 
-/// What one network costs among few and among many: the number of rules, and the time until the agent has
+/// What a network costs, with few networks and with many: the number of rules, and the time until the agent has
 /// repaired what another program changed.
 fn bridges(lab: &Lab) -> Result<()> {
     let mut bus = lab.host().system_bus()?;

@@ -1,9 +1,9 @@
 //! The time from the loss of the tunnel to the notification on the screen: `make bench`.
 //!
-//! The laboratory runs the real programs: NetworkManager and OpenVPN, the agent on a system bus, and `tunwarden
-//! notify` as an ordinary user with dunst on a screen. The tunnel is lost when the kernel says so. The
-//! notification counts when dunst has shown it and has started the program that writes the time down, which is a
-//! little later. This passes or fails nothing: it prints medians and spreads.
+//! The laboratory runs the real programs: NetworkManager and OpenVPN, the agent on a system bus, and `tunwarden notify`
+//! as an ordinary user with dunst on a screen. The time starts when the kernel says that the tunnel is lost. It ends
+//! when dunst has shown the notification and has started the program that writes the time, which is a little later.
+//! Nothing passes or fails here: the benchmark prints medians and spreads.
 #![allow(clippy::disallowed_methods, reason = "this reads times")]
 
 mod figures;
@@ -22,7 +22,7 @@ use tunwarden_lab::{Process, with_lab};
 /// Number of losses of the VPN.
 const RUNS: usize = 15;
 
-/// The program that dunst runs for each notification: it writes down the time and the urgency.
+/// The program that dunst runs for each notification: it writes the time and the urgency to a file.
 const NOTE: &str = "#!/bin/sh\necho \"$(date -u +%FT%T.%NZ) $DUNST_URGENCY\" >> /run/person/moments\n";
 
 fn main() -> Result<()> {
@@ -67,7 +67,7 @@ fn gone(links: &mut Process, run: usize) -> Result<Timestamp> {
     Ok(format!("{moment}Z").parse()?)
 }
 
-/// When the agent's log says so. The agent writes the log and sends the signal together.
+/// When the agent's log reports the loss. The agent writes the log and sends the signal at the same time.
 fn moment_of_loss(agent: &Process, run: usize) -> Result<Timestamp> {
     let log = agent.log();
     let line = log.lines().filter(|line| line.contains(" is lost: ")).nth(run - 1);

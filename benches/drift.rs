@@ -1,8 +1,10 @@
-//! How soon the rules are back after another program has removed them, and what leaves until then: `make bench`.
+//! How soon the agent restores the rules after another program has removed them, and what leaves until then: `make
+//! bench`.
 //!
-//! The host floods, and the ISP's side captures. The kernel's own notifications say when the rules went and when
-//! they came back; this program receives them as the agent does. The agent's log says when it had read the rules
-//! back, by the same clock. The capture gives the number of packets, and the time from the first to the last.
+//! The host floods, and the ISP's side captures. The kernel's own notifications show when the rules were removed and
+//! when they were restored. This program receives these notifications as the agent does. The agent's log shows when it
+//! had read the rules back, with the same clock. The capture gives the number of packets, and the time from the first
+//! to the last.
 #![allow(clippy::disallowed_methods, reason = "this starts programs and reads the clock")]
 
 mod figures;

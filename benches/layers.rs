@@ -1,7 +1,7 @@
 //! What both layers cost a packet of the host, as ratios within one run: `make bench`.
 //!
-//! The packet goes over the uplink to a VPN server that root may reach, so it meets the tables of iptables, those
-//! of nftables and the one on the wire. The same packet is measured with the article's own rules, and with no
+//! The packet goes over the uplink to a VPN server that root may reach, so it passes the tables of iptables, those of
+//! nftables and the one on the wire. The benchmark measures the same packet with the article's own rules, and with no
 //! rules.
 #![allow(clippy::disallowed_methods, reason = "this starts programs and reads the clock")]
 
@@ -28,7 +28,7 @@ const ROUNDS: u32 = 2_000;
 
 const SERVER: &str = "198.51.100.7:1194";
 
-/// The rules that the packet meets, in the order of the turns. The copy is what an agent owns before kernel 6.9.
+/// The rules that the packet passes, in the order of the turns. Before kernel 6.9 the agent owns a copy of the tables.
 const SIDES: [&str; 5] =
     ["no rules", "the article's rules", "iptables alone", "both layers", "both layers and a copy"];
 
@@ -96,7 +96,7 @@ fn client(lab: &Lab) -> Result<UdpSocket> {
     })
 }
 
-/// The median time from a question to its answer.
+/// The median time from a question to its answer, in microseconds.
 fn microseconds(lab: &Lab) -> Result<f64> {
     let socket = client(lab)?;
     let mut took = Vec::new();

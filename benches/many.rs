@@ -18,14 +18,14 @@ const RUNS: usize = 21;
 /// Number of packets in one run. The rules judge each packet by itself.
 const PACKETS: u32 = 100_000;
 
-/// The same where each packet meets ten thousand rules.
+/// The same when each packet passes ten thousand rules.
 const PACKETS_BY_RULES: u32 = 1_000;
 
 const FEW: usize = 10;
 const MANY: usize = 10_000;
 
-/// The server that the packets go to. It is the last one of the list, so with a rule for each server its packet
-/// meets all of them.
+/// The server that the packets go to. It is the last one of the list, so with a rule for each server its packet passes
+/// all of them.
 const LAST: &str = "198.51.100.7:1194";
 
 fn main() -> Result<()> {
@@ -108,7 +108,7 @@ const LOAD_AND_READ: &str = "\
     { nft -f /run/sets.nft; nft -y -p list table inet tunwarden & nft -y -p list table netdev tunwarden; \
       wait; } > /dev/null & wait";
 
-/// A lock on a machine without rules, and the loading of the sets alone.
+/// Measures a lock on a machine without rules, and the loading of the sets alone.
 fn locks(lab: &Lab) -> Result<()> {
     let (mut few, mut many, mut loads, mut reads) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     lab.host().file("/etc/tunwarden/config.toml", &config(MANY))?;
@@ -133,7 +133,7 @@ fn locks(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// The tables and their sets, out of the text for nftables.
+/// Only the tables and their sets, from the text for nftables.
 fn sets_alone(text: &str) -> String {
     let mut inside = false;
     let kept = text.lines().filter(|line| {

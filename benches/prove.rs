@@ -1,5 +1,5 @@
-//! How long `prove` takes, and how much memory, with the rules of Docker, ufw and libvirt for two hundred networks, and
-//! with 50,000 rules of another program besides: `cargo bench --bench prove`, as root.
+//! How much time and memory `prove` needs with the rules of Docker, ufw and libvirt for two hundred networks, and with
+//! 50,000 additional rules of another program: `cargo bench --bench prove`, as root.
 #![allow(clippy::disallowed_methods, reason = "this starts programs and reads the clock")]
 
 mod figures;
@@ -10,7 +10,7 @@ use tunwarden_lab::{Lab, with_lab};
 
 const TUNWARDEN: &str = env!("CARGO_BIN_EXE_tunwarden");
 
-/// Number of runs of each.
+/// Number of runs of each measurement.
 const RUNS: usize = 11;
 
 const NETWORKS: usize = 200;
@@ -18,7 +18,7 @@ const NETWORKS: usize = 200;
 /// Number of rules of a list of blocked addresses.
 const BLOCKED: usize = 50_000;
 
-/// Prints the seconds, and the kibibytes, of a command that may exit with another status than 0.
+/// Prints the seconds and the kibibytes that a command needed. The command may fail.
 const MEASURE: &str = "
 import resource, subprocess, sys, time
 began = time.monotonic()

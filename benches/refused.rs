@@ -1,4 +1,5 @@
-//! What a flood of refused packets costs: the rules that tell the agent, the agent itself, and `status`: `make bench`.
+//! What a flood of refused packets costs: the rules that log for the agent, the agent itself, and `status`: `make
+//! bench`.
 //!
 //! The sides of a comparison take turns, so that a machine whose speed changes gives the same result.
 #![allow(clippy::disallowed_methods, reason = "this starts programs, reads the clock and touches files")]
@@ -22,17 +23,17 @@ const TUNWARDEN: &str = env!("CARGO_BIN_EXE_tunwarden");
 /// Number of runs of each side of a comparison.
 const RUNS: usize = 11;
 
-/// Number of packets in one run that are sent as fast as the sender can.
+/// Number of packets in a run in which the sender sends as fast as it can.
 const PACKETS: u64 = 100_000;
 
-/// Number of packets in a second of the flood that the agent hears about.
+/// Packets per second of the flood whose log lines the agent receives.
 const FLOOD: u32 = 50_000;
 
 /// How often the flood sends, and how many packets at once.
 const TURN: Duration = Duration::from_millis(1);
 const AT_ONCE: u32 = FLOOD / 1000;
 
-/// How long the agent's processor time is measured in one run.
+/// How long a run measures the agent's processor time.
 const SPELL: Duration = Duration::from_secs(3);
 
 /// Number of calls of `status` in one run.
@@ -43,13 +44,14 @@ const TICKS: f64 = 100.0;
 
 const KNOWN: &str = "[bootstrap]\nservers = [\"198.51.100.7\"]\n";
 
-/// Targets that five rules refuse, each for another reason. The flood takes them in turn, with other ports each time.
+/// Targets that five rules refuse, each for another reason. The flood sends to one after the other, each time to
+/// another port.
 const REFUSED: [&str; 5] = ["203.0.113.9", "10.77.0.1", "239.1.2.3", "198.51.100.7", "203.0.113.10"];
 
-/// A target that every rule lets through.
+/// A target that no rule refuses.
 const ALLOWED: [&str; 1] = ["127.0.0.1"];
 
-/// Removes the rules that tell the agent. The others stay.
+/// Removes the rules that log for the agent. The others stay.
 const WITHOUT_LINES: &str = "
     iptables-save > /run/v4
     grep -q NFLOG /run/v4
@@ -67,11 +69,11 @@ fn main() -> Result<()> {
     with_lab(agent)
 }
 
-/// Refused packets in a second of the sender's processor time, with the rules that tell the agent and without them.
+/// Refused packets per second of the sender's processor time, with the rules that log for the agent and without them.
 fn refusing(lab: &Lab) -> Result<()> {
     let host = lab.host();
     host.file("/etc/tunwarden/config.toml", KNOWN)?;
-    // The kernel gives the lines to this socket, as it would to the agent's.
+    // The kernel gives the lines to this socket, as it gives them to the agent's.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _heard = host.enter(|| {
         let _context = runtime.enter();
@@ -111,7 +113,8 @@ fn received(lab: &Lab) -> Result<u64> {
     links[0]["stats64"]["rx"]["packets"].as_u64().with_context(|| format!("no count: {text}"))
 }
 
-/// The agent's share of one core under the flood, and how long `status` takes, beside a flood that nothing refuses.
+/// Measures the agent's share of one core, and how long `status` takes, during the flood and during a flood that no
+/// rule refuses.
 fn agent(lab: &Lab) -> Result<()> {
     let mut bus = lab.host().system_bus()?;
     bus.add_policy("org.tunwarden.Agent1.conf", include_str!("../dbus/org.tunwarden.Agent1.conf"))?;
@@ -142,7 +145,7 @@ fn agent(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// Runs `act` while a thread floods these targets. Returns the packets in a second too.
+/// Runs `act` while a thread floods these targets. Also returns the packets per second.
 fn flooded<T>(lab: &Lab, targets: &[&str], act: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
     let (host, over) = (lab.host(), &AtomicBool::new(false));
     thread::scope(|scope| {
@@ -154,7 +157,7 @@ fn flooded<T>(lab: &Lab, targets: &[&str], act: impl FnOnce() -> Result<T>) -> R
     })
 }
 
-/// Sends to the targets in turn until it is over, at the rate of [`FLOOD`]. Returns the packets in a second.
+/// Sends to the targets in turn until `over` is set, at the rate of [`FLOOD`]. Returns the packets per second.
 fn pour(targets: &[&str], over: &AtomicBool) -> Result<f64> {
     let socket = UdpSocket::bind("0.0.0.0:0")?;
     let targets: Vec<std::net::IpAddr> =
@@ -165,7 +168,7 @@ fn pour(targets: &[&str], over: &AtomicBool) -> Result<f64> {
         for _ in 0..AT_ONCE {
             let target = targets[tried as usize % targets.len()];
             let port = 1000 + u16::try_from(tried / 5 % 60_000)?;
-            // A refusal is what is wanted.
+            // The firewall should refuse it.
             let _ = socket.send_to(&[0; 64], (target, port));
             tried += 1;
         }

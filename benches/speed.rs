@@ -1,7 +1,7 @@
 //! How fast `lock`, a change of state and an idle agent are, as ratios within one run: `make bench`.
 //!
-//! Everything runs in the laboratory. The two sides of a ratio take turns, so that a machine whose speed changes
-//! gives the same result. This passes or fails nothing: it prints medians and spreads.
+//! Everything runs in the laboratory. The two sides of a ratio take turns, so that a machine whose speed changes gives
+//! the same result. Nothing passes or fails here: the benchmark prints medians and spreads.
 #![allow(clippy::disallowed_methods, reason = "this starts programs, reads the clock and touches files")]
 
 mod figures;
@@ -62,7 +62,8 @@ fn from_clean(lab: &Lab, command: &[&str]) -> Result<f64> {
     Ok(milliseconds(began.elapsed()))
 }
 
-/// How long packets leave while `lock` runs on an open machine under a flood, compared with the article's script.
+/// How long packets still leave after `lock` starts on an open machine under a flood, compared with the article's
+/// script.
 fn gap(lab: &Lab) -> Result<()> {
     lab.host().file_with_mode("/run/article.sh", ARTICLE, 0o755)?;
     let (mut ours, mut article) = (Vec::new(), Vec::new());

@@ -1,7 +1,7 @@
-//! What a step of the state machine costs with ten servers known and with ten thousand, as ratios within one
-//! run: `cargo bench --bench step`. It needs no root. A step is measured while a tunnel protects and while the machine is
-//! locked. While it is locked every known server may be reached, so the situation after a step, from which the rules are
-//! made, lists them all. It is measured apart.
+//! What a step of the state machine costs when it knows ten servers and when it knows ten thousand, as ratios within
+//! one run: `cargo bench --bench step`. It needs no root. It measures a step while a tunnel protects and while the
+//! machine is locked. A locked machine may reach every known server, so the situation after a step, from which the
+//! rules are made, lists all of them. The benchmark measures the situation separately.
 #![allow(clippy::disallowed_methods, reason = "this reads the clock")]
 
 mod figures;
@@ -22,10 +22,10 @@ use tunwarden::vpn::{
 /// How often each side of a comparison runs.
 const RUNS: usize = 21;
 
-/// Steps of one run.
+/// Number of steps in one run.
 const STEPS: u64 = 2_000;
 
-/// Situations of one run.
+/// Number of situations in one run.
 const SITUATIONS: u64 = 50;
 
 const FEW: u32 = 10;
@@ -34,7 +34,7 @@ const MANY: u32 = 10_000;
 /// Number of servers of one VPN.
 const OF_ONE_VPN: u32 = 10;
 
-/// What happens at the nth step.
+/// Makes the event of the nth step.
 type Happening = fn(Scene, u64) -> Event;
 
 const HAPPENINGS: [(&str, Happening); 4] = [
@@ -77,7 +77,7 @@ fn compare(what: &str, measure: impl Fn(u32) -> Result<f64>) -> Result<()> {
     Ok(())
 }
 
-/// Microseconds of a step.
+/// The microseconds that a step takes.
 fn a_step(scene: Scene, servers: u32, happening: Happening) -> Result<f64> {
     let mut machine = machine(scene, servers)?;
     let began = Instant::now();
@@ -87,7 +87,7 @@ fn a_step(scene: Scene, servers: u32, happening: Happening) -> Result<f64> {
     Ok(milliseconds(began.elapsed()) * 1000.0 / STEPS as f64)
 }
 
-/// Microseconds of [`Machine::situation`].
+/// The microseconds that [`Machine::situation`] takes.
 fn a_situation(scene: Scene, servers: u32) -> Result<f64> {
     let machine = machine(scene, servers)?;
     let began = Instant::now();
@@ -105,7 +105,7 @@ fn machine(scene: Scene, servers: u32) -> Result<Machine> {
     }
 }
 
-/// A machine that knows `servers` servers and has no tunnel. Each server may be reached.
+/// A machine that knows `servers` servers and has no tunnel. It may reach each server.
 fn locked(servers: u32) -> Result<Machine> {
     let mut machine = knowing(servers)?;
     machine.step(Event::Links(links(Scene::Locked, "192.168.1.5/24")), 0);
@@ -157,7 +157,8 @@ fn endpoint(n: u32) -> Result<Endpoint> {
     Ok(Endpoint::new(address, Transport::Udp, Port::try_from(1194)?)?)
 }
 
-/// An uplink with this address. If the scene has a tunnel, it has the internet, except the route to the server.
+/// An uplink with this address. If the scene has a tunnel, all routes lead into it, except those to the server and to
+/// the LAN.
 fn links(scene: Scene, address: &str) -> LinkTable {
     let nets = |texts: &[&str]| texts.iter().filter_map(|text| text.parse().ok()).collect();
     let link = |index, name: &str, kind, address, routes| Link {

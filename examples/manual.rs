@@ -1,6 +1,6 @@
-//! Writes the man pages and shell completions: `cargo run --example manual`. The commands come from the command
-//! line's own source, the configuration's keys from the schema's reference. A test compares what is in
-//! `packaging` with this.
+//! Writes the man pages and shell completions: `cargo run --example manual`. The commands come from the source of the
+//! command line, the configuration's keys from the schema's reference. A test compares the files in `packaging` with
+//! these.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -79,7 +79,7 @@ fn pages(
     clap_mangen::Man::new(titled).section(section(name)).date("").render(&mut page)?;
     let mut page = String::from_utf8(page)?;
     for other in names {
-        // clap gives every page the section of the page that names it.
+        // clap writes this page's own section after the name of every other page.
         let escaped = other.replace('-', "\\-");
         for wrong in ["1", "8"] {
             page = page
@@ -106,7 +106,7 @@ fn pages(
     Ok(())
 }
 
-/// What a command ends with: what its help says, and what all commands have in common.
+/// The last part of a page: what the command's help says about its exit status, and what all commands have in common.
 fn exit_status(name: &str, of_command: Option<&str>) -> String {
     let text = match (name.split('-').nth(1), of_command) {
         (Some("hook"), _) => "Always 0: a hook that fails would end the VPN.".to_owned(),
@@ -162,7 +162,7 @@ fn configuration() -> String {
     page
 }
 
-/// Text for a man page: nothing in it is a request or an escape of roff.
+/// Text for a man page, escaped so that roff reads no request or escape in it.
 fn roff(text: &str) -> String {
     let escaped = text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq");
     let guarded =

@@ -1,8 +1,8 @@
 //! The pictures of the README: `make screenshots`.
 //!
-//! A private laboratory with a real NetworkManager, a real OpenVPN, the agent, and a person's session on
-//! a screen that nobody looks at: XFCE's panel and its notification daemon, and `tunwarden notify`. What
-//! they show in each state is written to `docs/desktop-*.png`.
+//! A private laboratory with a real NetworkManager, a real OpenVPN, the agent, and a person's session on a screen in
+//! memory: XFCE's panel and its notification daemon, and `tunwarden notify`. This program writes what they show in each
+//! state to `docs/desktop-*.png`.
 #![allow(clippy::disallowed_methods, reason = "this starts programs and touches files")]
 
 use std::path::{Path, PathBuf};
@@ -13,9 +13,9 @@ use nix::sys::signal::Signal;
 use tunwarden_lab::openvpn::{Server, ServerOptions};
 use tunwarden_lab::{Lab, NetworkManager, Process, Session, SystemBus, wait_for, with_lab};
 
-/// How long anything may take here.
+/// How long any step may take here.
 const SOON: Duration = Duration::from_secs(30);
-/// How long a screen is given to settle: fades and menus have no end that could be waited for.
+/// How long the screen gets to finish fades and menus. Their end cannot be detected.
 const SETTLE: Duration = Duration::from_secs(3);
 
 /// The top right corner of the screen, where both the panel's indicators and notifications are.
@@ -59,7 +59,7 @@ const PANEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 </channel>
 "#;
 
-/// XFCE's notifications: at the top right, opaque, and until they are taken away.
+/// XFCE's notifications: at the top right, opaque, and without a timeout.
 const NOTIFYD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <channel name="xfce4-notifyd" version="1.0">
   <property name="notify-location" type="uint" value="2"/>
@@ -112,7 +112,7 @@ impl<'a> Scene<'a> {
             "gradient:#6c8ea6-#2d4a5f",
             "/run/person/back.png",
         ])?;
-        // It draws, and then says 1 for want of a window to show.
+        // `display` draws, and then exits with 1, because it has no window to show.
         session.command(["display", "-window", "root", "/run/person/back.png"]).run()?;
         let library = library()?;
         let mut start = |name: &str, words: &[&str]| {
@@ -149,7 +149,7 @@ impl<'a> Scene<'a> {
         self.picture("paused")
     }
 
-    /// The person's programs try to leave.
+    /// Makes the person's programs send packets, which are refused.
     fn refuse(&self) -> Result<()> {
         let host = self.lab.host();
         wait_for("the list of what was refused", SOON, || {
@@ -194,7 +194,7 @@ impl<'a> Scene<'a> {
         })
     }
 
-    /// A click on the only indicator there is, beside the clock.
+    /// Clicks on the only indicator, next to the clock.
     fn click_indicator(&self) -> Result<()> {
         std::thread::sleep(SETTLE);
         let clock = self.session.succeed(["xdotool", "search", "--class", "xfce4-panel"])?;
@@ -220,7 +220,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// Every picture, as `make install` puts them there.
+/// Installs every icon, in the places where `make install` puts them.
 fn icons(lab: &Lab) -> Result<()> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("desktop/icons/hicolor");
     for kind in ["scalable/status", "symbolic/status"] {
@@ -246,7 +246,7 @@ fn library() -> Result<String> {
     Ok(found.context("xfce4-notifyd is not installed: scripts/deps test")?.display().to_string())
 }
 
-/// The binary that was built beside this program.
+/// The path of tunwarden's binary, in the folder above this program's.
 fn binary() -> Result<String> {
     let me = std::env::current_exe()?;
     let folder = me.parent().and_then(Path::parent).context("this program stands in no build folder")?;

@@ -15,11 +15,11 @@ const MENU: &str = "desktop/org.tunwarden.tunwarden.desktop";
 const AUTOSTART: &str = "desktop/tunwarden-notify.desktop";
 const POSTINST: &str = "packaging/debian/postinst";
 
-/// The lines of `postinst` around what is written here.
+/// The lines of `postinst` around the part that this program writes.
 const BEGIN: &str = "# Made from src/notifier/texts by: cargo run --example texts";
 const END: &str = "# End of what is made.";
 
-/// The messages of the installation: sentences, and labels in a column.
+/// The messages of the installation: sentences, and labels of a column.
 const SENTENCES: [&str; 4] = ["locked", "wires", "disabled", "failed"];
 const LABELS: [&str; 3] = ["show", "pause", "remove"];
 
@@ -27,7 +27,7 @@ const LABELS: [&str; 3] = ["show", "pause", "remove"];
 pub(crate) struct Texts {
     /// Each language as a locale names it, with its texts by their keys. English comes first.
     languages: Vec<(&'static str, BTreeMap<String, String>)>,
-    /// The keys that a file has asked for.
+    /// The keys that a file has used.
     asked: BTreeSet<String>,
 }
 
@@ -44,7 +44,7 @@ impl Texts {
         Ok(Self { languages: languages.collect::<Result<_>>()?, asked: BTreeSet::new() })
     }
 
-    /// The keys that no file has asked for.
+    /// The keys that no file has used.
     #[allow(dead_code, reason = "the test asks for them")]
     pub(crate) fn unused(&self) -> Vec<&String> {
         let all = self.languages.iter().flat_map(|(_, texts)| texts.keys());
@@ -103,7 +103,7 @@ pub(crate) fn files(texts: &mut Texts) -> Result<BTreeMap<&'static str, String>>
     Ok(made)
 }
 
-/// polkit's actions: what each is, and what its prompt says.
+/// polkit's actions: the description of each, and the text of its prompt.
 fn policy(file: &str, texts: &mut Texts) -> Result<String> {
     let mut action = String::new();
     translate(file, texts, |line| {
@@ -115,7 +115,7 @@ fn policy(file: &str, texts: &mut Texts) -> Result<String> {
     })
 }
 
-/// What a software manager shows. The notes of releases are English.
+/// The text for software managers. The notes of releases are in English only.
 fn metainfo(file: &str, texts: &mut Texts) -> Result<String> {
     let (mut paragraph, mut ended) = (0, false);
     translate(file, texts, |line| {
@@ -134,7 +134,8 @@ fn opens(line: &str, element: &str) -> bool {
     line.starts_with(&format!("<{element}>"))
 }
 
-/// XML with every translated element in every language. `place` says the key and the element of a line in English.
+/// Writes every translated element of an XML file in every language. `place` returns the key and the element of an
+/// English line.
 fn translate<'a>(
     file: &'a str,
     texts: &mut Texts,
@@ -157,7 +158,7 @@ fn translate<'a>(
     Ok(made)
 }
 
-/// A `.desktop` file. Its name, the program's, is the same in every language.
+/// A `.desktop` file. Its name is the program's, and the same in every language.
 fn desktop(file: &str, name: &str, texts: &mut Texts) -> Result<String> {
     let mut made = String::new();
     for line in file.lines().filter(|line| !line.contains("]=")) {
@@ -179,7 +180,7 @@ fn desktop(file: &str, name: &str, texts: &mut Texts) -> Result<String> {
     Ok(made)
 }
 
-/// The script after an installation, with a function that says its sentences.
+/// The script after an installation, with a function that prints its sentences.
 fn postinst(file: &str, texts: &mut Texts) -> Result<String> {
     let (before, rest) = file.split_once(BEGIN).context("the first line of what is made is missing")?;
     let (_, after) = rest.split_once(END).context("the last line of what is made is missing")?;
@@ -200,7 +201,7 @@ fn postinst(file: &str, texts: &mut Texts) -> Result<String> {
         }
     }
     texts.asked.extend(labels);
-    // English comes last: it is for every other language too.
+    // English comes last: it is also the default for every other language.
     cases.rotate_left(1);
     Ok(format!(
         "{before}{BEGIN}\nLANGUAGES='{}'\n# $1: the name of a sentence; $language: the user's.\ntell() {{\n    \

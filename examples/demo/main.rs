@@ -1,8 +1,8 @@
-//! The main job, told in plain words: `make demo`.
+//! The main job of tunwarden, explained in plain words: `make demo`.
 //!
-//! A private laboratory with a real NetworkManager, a real OpenVPN, real packets, and a desktop session
-//! with a real notification daemon. Every count is of packets that were captured on the provider's side.
-//! Exit 0 only if nothing leaked.
+//! A private laboratory with a real NetworkManager, a real OpenVPN, real packets, and a desktop session with a real
+//! notification daemon. Every count is the number of packets that were captured on the provider's side. The exit code
+//! is 0 only if nothing leaked.
 #![allow(clippy::disallowed_methods, reason = "this starts programs, reads the clock and touches files")]
 
 mod screen;
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The desktop, what sends on it all the time, and the contract that the captured packets must keep.
+/// The desktop, the senders that send all the time, and the contract that the captured packets must keep.
 struct Stage<'a> {
     lab: &'a Lab,
     nm: NetworkManager,
@@ -150,7 +150,7 @@ impl<'a> Stage<'a> {
 
     fn wait_for(&self, state: &str) -> Result<()> {
         let said = wait_for(&format!("the state is {state}"), SOON, || {
-            // Its exit code is not 0 while nothing protects: that is an answer too.
+            // While no VPN protects, `status` exits with another code than 0. That is no error here.
             let status = self.lab.host().run([TUNWARDEN, "status"])?.stdout;
             Ok(status.to_lowercase().starts_with(state).then_some(status))
         })?;
@@ -158,7 +158,7 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// The tunnel carries: pings of the internet are answered, on the desktop and in the container.
+    /// Checks that the tunnel carries packets: the internet answers pings of the desktop and of the container.
     fn internet_answers(&self) -> Result<()> {
         let answers = self.lab.host().ping(INTERNET).count(3).await_answers(SOON).send()?.answered;
         ensure!(answers == 3, "only {answers} of 3 pings were answered through the tunnel");
@@ -168,7 +168,7 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Does something while everything sends, and returns what the provider saw during that time.
+    /// Does something while every sender sends, and returns what the provider saw during that time.
     fn watch(&self, act: impl FnOnce() -> Result<()>) -> Result<Seen> {
         let capture = self.lab.capture()?;
         act()?;
@@ -226,7 +226,7 @@ fn chapter(number: u32, title: &str) {
     println!("\n{number}. {title}");
 }
 
-/// A path beside the folder of this program: `target/release/tunwarden`.
+/// The path of a program in the folder above this one's: `target/release/tunwarden`.
 fn beside(name: &str) -> Result<PathBuf> {
     let me = std::env::current_exe()?;
     let folder = me.parent().and_then(Path::parent).context("this program is in no build folder")?;

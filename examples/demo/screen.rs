@@ -1,4 +1,4 @@
-//! A person's desktop session on a screen in memory: the notification that a user would see.
+//! A person's desktop session on a screen in memory: it shows the notification that a user would see.
 
 use std::path::Path;
 
@@ -28,7 +28,8 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// Nothing if this system has no dunst: `scripts/deps` installs none beside another notification daemon.
+    /// Returns nothing if this system has no dunst: `scripts/deps` does not install it next to another notification
+    /// daemon.
     pub(crate) fn log_in(lab: &Lab) -> Result<Option<Self>> {
         if ["dunst", "Xvfb", "import"].iter().any(|program| !Path::new("/usr/bin").join(program).exists()) {
             println!("   No picture of the notification: dunst, Xvfb or ImageMagick is not installed.");
@@ -50,7 +51,7 @@ impl Screen {
         Ok(Some(Self { session, _programs: [dunst, notify] }))
     }
 
-    /// Waits for the notification of the loss, says its words, and saves its picture in a folder.
+    /// Waits for the notification of the loss, prints its words, and saves its picture in a folder.
     pub(crate) fn show_loss(&self, folder: &Path) -> Result<()> {
         let text = wait_for("the notification of the loss", SOON, || {
             let shown = self.session.succeed(["dunstctl", "count", "displayed"])?;
