@@ -1,10 +1,10 @@
 # shellcheck shell=sh
-# Holds a container of Docker on each network. When the input ends, it removes the containers and their image. The input
-# ends also when the process that writes it is killed.
+# Starts a container on each of these networks of Docker, and keeps them. When the input ends, it removes the containers
+# and their image. The input also ends when the process that writes it is killed.
 # $1: the size of the image's archive, which comes first on the input. $2: the name of the image. $3 and on: the ids of
-# the networks. It prints a line for each of them, with its number, and `done`.
+# the networks. It prints a line for each of them, with its number, and then `done`.
 set -u
-# The signals of a terminal, and of a reader that has ended, must not end this before it has removed everything.
+# The signals of a terminal, and of a reader that has ended, must not end this script before it has removed everything.
 trap '' HUP INT PIPE TERM
 size=$1
 image=$2
@@ -43,7 +43,7 @@ cat >/dev/null
 
 # shellcheck disable=SC2086 # no name has a space
 docker rm --force --volumes $names >/dev/null 2>&1
-# A container that Docker still removes holds its image.
+# While Docker still removes a container, it refuses to remove the image.
 for try in $(seq 100); do
     docker image rm --force "$id" >/dev/null 2>&1
     docker image inspect "$id" >/dev/null 2>&1 || exit 0
