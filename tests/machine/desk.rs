@@ -13,7 +13,7 @@ use tunwarden_lab::{Capture, Contract, Frame, Lab, Release, Transport, WholeMach
 use crate::support::package::Packages;
 
 /// How long a short operation may take before the test fails.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(90);
 
 /// Number of further packets of a kind after which a test knows that the machine sends it.
 const SOME: u64 = 10;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use support::openvpn::{becomes, connect, contract, flows, hooked, pressure, protected_by};
 use support::story::{Desktop, allowance, contract as of_story, set};
-use support::{agent, bus, wait_for_state};
+use support::{SOON, agent, bus, wait_for_state};
 use tunwarden_lab::address::OTHER_VPN;
 use tunwarden_lab::openvpn::{ClientOptions, ServerOptions};
 use tunwarden_lab::{Lab, wait_for, with_lab};
@@ -45,7 +45,7 @@ fn networkmanagers_client_connects_to_the_next_server_by_itself() -> Result<()> 
         // The agent removes the route with the VPN that needed it.
         desktop.nm.down("lab")?;
         wait_for_state(lab, "locked")?;
-        wait_for("no route of ours is left", Duration::from_secs(10), || {
+        wait_for("no route of ours is left", SOON, || {
             let routes = lab.host().succeed("ip route show proto 177".split(' '))?;
             Ok(routes.trim().is_empty().then_some(()))
         })

@@ -14,7 +14,7 @@ use tunwarden::netfilter::own::read_back;
 use tunwarden_lab::{Capture, Lab, wait_for, with_lab};
 
 /// How long a command may take on a loaded machine.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(120);
 
 const CONFIG: &str = "[bootstrap]\nservers = [\"198.51.100.7\", \"[2001:db8:7::7]\"]\n";
 

@@ -31,7 +31,7 @@ pub const TUNWARDEN: &str = env!("CARGO_BIN_EXE_tunwarden");
 
 /// How long a wait may take before the test fails. It is long because the machine may compile something
 /// else at the same time. A wait ends as soon as its condition holds.
-pub const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(90);
 
 /// The bus with the agent's policy.
 pub fn bus(lab: &Lab) -> Result<Bus> {

@@ -16,7 +16,7 @@ use super::{TUNWARDEN, chain, wait_for_state};
 pub const HOOK: &str = "/etc/openvpn/tunwarden-up";
 
 /// How long OpenVPN may take to connect on a busy machine.
-pub const CONNECT: Duration = Duration::from_secs(30);
+pub const CONNECT: Duration = Duration::from_secs(90);
 
 /// A host of the internet that echoes. Packets reach it only through the tunnel.
 pub const ECHO: &str = "203.0.113.9:4000";

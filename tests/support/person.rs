@@ -8,7 +8,7 @@ use tunwarden_lab::{Lab, Process, Session, wait_for};
 use super::{SOON, TUNWARDEN, polkit};
 
 /// How long a change on the screen may take on a busy machine.
-pub const PATIENT: Duration = Duration::from_secs(30);
+pub const PATIENT: Duration = Duration::from_secs(90);
 
 /// An ordinary user.
 pub const PERSON: &str = "nobody";

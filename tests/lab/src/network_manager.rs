@@ -1,14 +1,12 @@
 //! NetworkManager with its OpenVPN plugin, on the machine's own bus and with the machine's own files.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 
 use crate::bus::SystemBus;
 use crate::machine::{Machine, Output, Process};
 use crate::openvpn::{Protocol, Server, install_pki};
 use crate::uplink::Uplink;
-use crate::wait::wait_for;
+use crate::wait::{TIMEOUT, wait_for};
 
 /// The configuration of NetworkManager: it changes neither DNS nor links without a profile.
 const CONFIGURATION: &str = "[main]\nplugins=keyfile\ndns=none\nrc-manager=unmanaged\n\
@@ -210,7 +208,7 @@ impl NetworkManager {
 fn start(machine: &Machine, goal: &str) -> Result<Process> {
     let process = machine.spawn(["NetworkManager", "--debug", "--system-config-dir=/run/lab/empty"])?;
     let mut last = String::new();
-    wait_for("NetworkManager", Duration::from_secs(30), || {
+    wait_for("NetworkManager", TIMEOUT, || {
         let answer = machine.run(["nmcli", "-t", "-f", "RUNNING,STARTUP", "general"])?;
         last = format!("{}{}", answer.stdout, answer.stderr);
         Ok(answer.stdout.starts_with(goal).then_some(()))

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 /// How long something that the laboratory itself needs may take on a busy machine.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Minimum pause between two checks of a condition.
 const SHORTEST: Duration = Duration::from_millis(5);

@@ -41,7 +41,7 @@ use tunwarden_lab::{Contract, Lab};
 const KNOWN: &str = "[bootstrap]\nservers = [\"198.51.100.7\", \"[2001:db8:7::7]\"]\n";
 
 /// How long an answer may take on a busy machine before the test fails.
-const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+const TIMEOUT: std::time::Duration = crate::support::SOON;
 
 /// `tunwarden lock` with a configuration.
 fn lock(lab: &Lab, config: &str) -> Result<()> {

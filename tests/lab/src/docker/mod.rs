@@ -27,7 +27,7 @@ pub const TAKE_DOWN: &str = r#"
     done"#;
 
 /// How long Docker may take on a busy machine.
-const TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Maximum number of attempts to begin a script in a container.
 const TRIES: usize = 20;
