@@ -48,7 +48,7 @@ fn polkit_asks_in_the_language_of_the_user() -> Result<()> {
     })
 }
 
-/// The text for a prompt of polkit's in `src/notifier/texts`.
+/// The text for a prompt of polkit in `src/notifier/texts`.
 fn text(language: &str, action: &str, part: &str) -> Result<&'static str> {
     let (_, texts) = LANGUAGES.iter().find(|(tag, _)| *tag == language).context("no such language")?;
     let start = format!("file-{action}-{part} = ");

@@ -67,7 +67,7 @@ fn a_locked_machine_is_proven_and_a_counterexample_leaves() -> Result<()> {
         let reach = ["lan", "server", "elsewhere", "tunnel"].map(|place| &programs[place]);
         ensure!(reach == ["passes", "passes", "refused", "none"], "{programs}");
 
-        // Tables of iptables-legacy beside those of nf_tables are read too.
+        // `prove` also reads the tables of iptables-legacy if there are some in nf_tables.
         let rules = said["computed"]["rules"].as_u64().context("no number")?;
         lab.host().succeed("iptables-legacy -A OUTPUT -d 192.0.2.98 -j ACCEPT".split(' '))?;
         let (code, said) = prove(lab)?;
