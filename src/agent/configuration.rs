@@ -48,10 +48,14 @@ impl Agent {
         if self.rules.applied.is_none() || configuration.kept == configuration.text {
             return;
         }
-        let Some(text) = &configuration.text else { return };
-        match self.memory.store.keep_configuration(text) {
-            Ok(()) => configuration.kept = Some(text.clone()),
-            Err(error) => {
+        let Some(text) = configuration.text.clone() else { return };
+        let (store, new) = (self.memory.store.clone(), text.clone());
+        let write = move || store.keep_configuration(&new);
+        match self.memory.writer.write("the configuration in force", write) {
+            Some(Ok(())) => configuration.kept = Some(text),
+            // The next commit asks again.
+            None => {}
+            Some(Err(error)) => {
                 let complaint = describe(&error);
                 if complaint != configuration.complaint {
                     tracing::warn!("{complaint}: a fault in the file would be answered with older rules");

@@ -1,15 +1,18 @@
 //! What the agent keeps on disk for the next agent.
 
+use super::writer::Writer;
 use super::{Agent, describe};
 use crate::bus::BusSignal;
 use crate::status::{Enforcement, Verdict};
 use crate::store::{Applied, Store};
 use crate::system;
-use crate::vpn::{Announcement, LastLoss, ReportLog, Situation};
+use crate::vpn::{Announcement, Change, LastLoss, ReportLog, Situation};
 
 /// The state directory, and what it holds.
 pub(super) struct Memory {
     pub(super) store: Store,
+    /// Writes the files in the state directory. Those in `/run` are in memory, and the loop writes them itself.
+    pub(super) writer: Writer,
     /// What is on disk for the next agent.
     pub(super) kept: Applied,
     /// The last reports of root's hooks.
@@ -18,7 +21,20 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn new(store: Store, kept: Applied) -> Self {
-        Self { store, reported: kept.heard.clone(), kept }
+        Self { store, writer: Writer::default(), reported: kept.heard.clone(), kept }
+    }
+
+    /// Keeps what the state machine has learned.
+    pub(super) fn remember(&self, change: Change) {
+        let store = self.store.clone();
+        let file = match &change {
+            Change::Learned(_) => "the servers",
+            Change::Names(_) => "the names of servers",
+            Change::Networks(_) => "the bridges of Docker",
+        };
+        if let Some(Err(error)) = self.writer.write(file, move || store.remember(&change)) {
+            tracing::warn!("{}: the next agent has to learn this again", describe(&error));
+        }
     }
 }
 

@@ -20,6 +20,7 @@ mod requests;
 mod sources;
 mod verifications;
 mod wait;
+mod writer;
 
 use std::path::PathBuf;
 
@@ -220,11 +221,7 @@ impl Agent {
                 Action::Watch(pid) => self.sources.clients.watch(pid),
                 Action::WakeAt(moment) => self.timers.wake_at = Some(moment),
                 Action::Announce(announcement) => self.announcer.news.push(BusSignal::Vpn(announcement)),
-                Action::Remember(change) => {
-                    if let Err(error) = self.memory.store.remember(&change) {
-                        tracing::warn!("{}: the next agent has to learn this again", describe(&error));
-                    }
-                }
+                Action::Remember(change) => self.memory.remember(change),
                 Action::LeftOut(vpn, what) => tracing::warn!("{}: {what}", crate::config::plain(&vpn)),
                 Action::Reconnect(comeback) => self.bring_back_later(comeback),
                 Action::LookUp { names, resolvers } => self.names.ask_later(names, resolvers),

@@ -19,7 +19,7 @@ use super::plan::Failure;
 use crate::bus;
 use crate::describe::describe;
 use crate::status::Status;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::system;
 use crate::vpn::{Event, ManagedVpn, NoComeback};
 
@@ -165,7 +165,9 @@ impl Manager {
         // If the networks are already off, this process has not switched them off. The note makes sure that networks do
         // not stay off if this process dies.
         if proxy.networking_enabled().await? {
-            store.note_networking_off(system::now()).map_err(|error| Failure::Again(describe(&error)))?;
+            let now = system::now();
+            let noted = on_disk(store, move |store| store.note_networking_off(now)).await;
+            noted.map_err(Failure::Again)?;
         }
         let _ = proxy.enable(false).await;
         let asleep = || async move { Ok(proxy.state().await? == ASLEEP) };
@@ -176,7 +178,7 @@ impl Manager {
             on = proxy.enable(true).await;
         }
         on?;
-        forget(store);
+        forget(store).await;
         off?;
         let connected = || async move { Ok(proxy.state().await? >= CONNECTED) };
         if until(NETWORK_UP, connected, "").await.is_ok() {
@@ -194,7 +196,7 @@ impl Manager {
             );
             self.proxy.enable(true).await?;
         }
-        forget(store);
+        forget(store).await;
         Ok(())
     }
 
@@ -259,10 +261,20 @@ impl Manager {
     }
 }
 
-fn forget(store: &Store) {
-    if let Err(error) = store.forget_networking_off() {
-        tracing::warn!("{}", describe(&error));
+async fn forget(store: &Store) {
+    if let Err(error) = on_disk(store, Store::forget_networking_off).await {
+        tracing::warn!("{error}");
     }
+}
+
+/// Runs `work` in a thread of its own: a disk can hold a write for minutes, and the agent's loop must not wait for it.
+async fn on_disk(
+    store: &Store,
+    work: impl FnOnce(&Store) -> Result<(), StoreError> + Send + 'static,
+) -> Result<(), String> {
+    let store = store.clone();
+    let done = tokio::task::spawn_blocking(move || work(&store)).await;
+    done.map_err(|error| error.to_string())?.map_err(|error| describe(&error))
 }
 
 /// Waits until the agent's status shows that this VPN carries traffic.

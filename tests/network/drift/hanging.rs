@@ -135,6 +135,34 @@ fn an_agent_continues_while_iptables_restore_hangs() {
     the_agent_continues_while("iptables-nft-restore").unwrap();
 }
 
+/// A pipe in the place of the new file holds the agent's write, as a disk that does not answer.
+#[test]
+fn an_agent_continues_while_the_disk_holds_a_write() -> Result<()> {
+    const PIPE: &str = "/var/lib/tunwarden/configuration.new";
+    with_lab(|lab| {
+        let _bus = bus(lab)?;
+        let mut supervised = Supervised::start(lab, BOTH)?;
+        lab.host().succeed(["mkfifo", "--mode=600", PIPE])?;
+        lab.host().file("/etc/tunwarden/config.toml", &format!("{BOTH}\n[lan]\nallow = false\n"))?;
+        ensure!(tunwarden(lab, ["reload"])?.status.success(), "{}", supervised.agent.log());
+        wait_for("the agent reports the disk", SOON, || {
+            Ok(supervised.agent.log().contains("the disk has not taken").then_some(()))
+        })?;
+        let now = status(lab)?;
+        ensure!(now["state"] == "locked" && now["enforced"] == true, "{now}");
+        supervised.pings_on()?;
+        move_the_lan(lab)?;
+        supervised.pings_on()?;
+        // A reader lets the write go on, and the next commit writes the file itself.
+        let text = lab.host().succeed(["timeout", "30", "cat", PIPE])?;
+        ensure!(text.contains("allow = false"), "the write that was held: {text}");
+        lab.host().succeed(["rm", PIPE])?;
+        supervised.agent.signal(Signal::SIGTERM)?;
+        ensure!(supervised.agent.wait(SOON)?.success(), "{}", supervised.agent.log());
+        Ok(())
+    })
+}
+
 #[test]
 fn an_agent_continues_while_ip6tables_save_hangs() {
     the_agent_continues_while("ip6tables-nft-save").unwrap();
