@@ -26,9 +26,10 @@ const MACHINES: &str = "ip link add virbr0 type bridge; ip addr add 192.168.122.
     ip link set virbr0 up
     systemd-run --quiet --unit=vm unshare --net sleep infinity
     ip link add vethvm type veth peer name vethvm0; ip link set vethvm master virbr0 up
-    for try in $(seq 100); do
+    for try in $(seq 900); do
         vm=$(systemctl show --value --property=MainPID vm)
-        ! ip link set vethvm0 netns \"$vm\" 2>/dev/null || break
+        # The process has its own network only a moment after its start.
+        [ /proc/\"$vm\"/ns/net -ef /proc/self/ns/net ] || ! ip link set vethvm0 netns \"$vm\" 2>/dev/null || break
         sleep 0.1
     done
     nsenter --target=\"$vm\" --net ip link set vethvm0 up
