@@ -2,7 +2,7 @@
 //!
 //! A private laboratory with a real NetworkManager, a real OpenVPN, the agent, and a person's session on a screen in
 //! memory: XFCE's panel and its notification daemon, and `tunwarden notify`. This program writes what they show in each
-//! state to `docs/desktop-*.png`.
+//! state to `docs/desktop-*.png`, and what a browser shows of the report of `prove` to `docs/prove-report.png`.
 #![allow(clippy::disallowed_methods, reason = "this starts programs and touches files")]
 
 use std::path::{Path, PathBuf};
@@ -143,10 +143,26 @@ impl<'a> Scene<'a> {
 
         self.connect()?;
         self.picture("protected")?;
+        self.report()?;
 
         self.lab.host().succeed([self.tunwarden.as_str(), "pause", "5m"])?;
         self.reach("paused")?;
         self.picture("paused")
+    }
+
+    /// The report of a check, in a browser without a screen.
+    fn report(&self) -> Result<()> {
+        let host = self.lab.host();
+        let [page, picture] = ["/run/report.html", "/run/report.png"];
+        host.succeed([self.tunwarden.as_str(), "prove", "--live", "--report", page])?;
+        let browser = ["chromium-headless-shell", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"];
+        let words =
+            ["--window-size=900,860".to_owned(), format!("--screenshot={picture}"), format!("file://{page}")];
+        let words = browser.map(ToOwned::to_owned).into_iter().chain(words);
+        host.command(words).env("HOME", "/run/browser").succeed()?;
+        let path = folder().join("prove-report.png");
+        std::fs::copy(host.outside(picture), &path)?;
+        reduce(&path, &[])
     }
 
     /// Makes the person's programs send packets, which are refused.
@@ -210,14 +226,18 @@ impl<'a> Scene<'a> {
         std::thread::sleep(SETTLE);
         let path = folder().join(format!("desktop-{state}.png"));
         self.session.screenshot(&path)?;
-        let whole = path.display().to_string();
-        let reduced =
-            ["convert", &whole, "-crop", corner, "+repage", "-strip", "+dither", "-colors", "128", &whole];
-        let made = std::process::Command::new(reduced[0]).args(&reduced[1..]).status()?;
-        ensure!(made.success(), "convert: {made}");
-        println!("{whole}");
-        Ok(())
+        reduce(&path, &["-crop", corner, "+repage"])
     }
+}
+
+/// Changes a picture, and takes away what makes its file large.
+fn reduce(path: &Path, change: &[&str]) -> Result<()> {
+    let whole = path.display().to_string();
+    let small = ["-strip", "+dither", "-colors", "128", &whole];
+    let made = std::process::Command::new("convert").arg(&whole).args(change).args(small).status()?;
+    ensure!(made.success(), "convert: {made}");
+    println!("{whole}");
+    Ok(())
 }
 
 /// Installs every icon, in the places where `make install` puts them.

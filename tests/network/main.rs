@@ -47,6 +47,7 @@ mod prove_live;
 mod reconnect;
 mod reconnect_wg_quick;
 mod release;
+mod report;
 mod resolved;
 mod roaming;
 mod silence;

@@ -1,6 +1,7 @@
 //! The agent and its command line inside the laboratory.
 #![allow(dead_code, unreachable_pub, reason = "every test file uses its own part of it")]
 
+pub mod browser;
 pub mod docker;
 pub mod foreign;
 pub mod groups;

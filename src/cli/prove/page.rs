@@ -11,6 +11,8 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto
 h1 { padding: .6rem 1rem; border-radius: .4rem; color: #fff; font-size: 1.5rem; }
 h1.proven { background: var(--good); } h1.open { background: var(--bad); } h1.not-shown { background: var(--doubt); }
 h2 { margin-top: 2rem; border-bottom: 1px solid var(--line); font-size: 1.15rem; }
+li { margin-bottom: .5rem; }
+.wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; }
 th, td { border: 1px solid var(--line); padding: .4rem .6rem; text-align: left; }
 td.passes { font-weight: 600; } td.elsewhere.refused { color: var(--good); font-weight: 600; }
@@ -77,9 +79,9 @@ fn result(outcome: &Shown) -> String {
 
 fn packet(packet: &Counterexample) -> String {
     let decided = decided(packet)
-        .map(|decided| format!("<br>let out by: <code>{}</code>", escaped(&decided)))
+        .map(|decided| format!("<br><b>Let out by:</b> <code>{}</code>", escaped(&decided)))
         .unwrap_or_default();
-    format!("{}{decided}<br>what to do: {}", escaped(&packet.to_string()), escaped(&packet.remedy()))
+    format!("{}{decided}<br><b>What to do:</b> {}", escaped(&packet.to_string()), escaped(&packet.remedy()))
 }
 
 fn table(shown: &Computed) -> String {
@@ -98,7 +100,7 @@ fn table(shown: &Computed) -> String {
         .collect();
     let portal = if has_portal(&shown.rows) { format!("<p>{PORTAL}</p>\n") } else { String::new() };
     format!(
-        "<h2>Who may send where</h2>\n<table>\n<tr><th></th>{heads}</tr>\n{rows}</table>\n<p>{PLACES_MEAN}</p>\n{portal}"
+        "<h2>Who may send where</h2>\n<div class=\"wide\">\n<table>\n<tr><th></th>{heads}</tr>\n{rows}</table>\n</div>\n<p>{PLACES_MEAN}</p>\n{portal}"
     )
 }
 

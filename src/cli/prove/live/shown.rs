@@ -186,8 +186,8 @@ fn table(all: &[Probed], escaped: &impl Fn(&str) -> String) -> String {
     };
     let rows: String = all.iter().map(row).collect();
     format!(
-        "<details>\n<summary>Each probe</summary>\n<table>\n<tr><th scope=\"col\">probe</th><th scope=\"col\">where it \
-         ended</th><th scope=\"col\">the rule that refuses it, as computed</th></tr>\n{rows}</table>\n</details>\n"
+        "<details>\n<summary>Each probe</summary>\n<div class=\"wide\">\n<table>\n<tr><th scope=\"col\">probe</th><th scope=\"col\">where it \
+         ended</th><th scope=\"col\">the rule that refuses it, as computed</th></tr>\n{rows}</table>\n</div>\n</details>\n"
     )
 }
 
