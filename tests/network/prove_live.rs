@@ -96,6 +96,7 @@ fn each_probe_is_refused_on_a_locked_machine_and_one_that_would_leave_is_named_a
         ensure!(locked.status.success(), "{locked:?}");
         let (code, said) = live(lab, "/run/locked.html")?;
         ensure!(code == Some(0) && said["refused"] == said["sent"], "locked: {code:?} {said}");
+        ensure!(said["not_tried"][0] == "no Docker runs, so no container was tried", "{said}");
         // The machine has one link to the internet, and the control uses one.
         ensure!(said["control"] == said["sent"], "{said}");
         let one = |end: &str| BTreeSet::from([end.to_owned()]);

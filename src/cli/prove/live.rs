@@ -6,6 +6,7 @@
 mod containers;
 mod control;
 mod end;
+mod gateway;
 mod image;
 mod origin;
 mod packet;
@@ -24,7 +25,7 @@ use nix::unistd::{Uid, User};
 
 use self::containers::Untried;
 use self::end::{End, Place, end};
-use self::origin::{Container, Origin};
+use self::origin::{Attachment, Container, Origin};
 use self::probe::{Ground, Probe};
 use super::super::caller;
 use super::{Read, situation};
@@ -128,8 +129,11 @@ async fn attempt(
     let mut untried = std::mem::take(&mut containers.untried);
     let (made, odd) = std::mem::take(&mut containers.made)
         .into_iter()
-        .partition::<Vec<Container>, _>(|container| is_behind_its_bridge(container, &read.links));
-    let odd = odd.iter().map(|odd| format!("{}: its container is not behind {}", odd.network, odd.bridge));
+        .partition::<Vec<Container>, _>(|container| is_attached(container, &read.links));
+    let odd = odd.iter().map(|odd| {
+        let (Attachment::Bridge(link) | Attachment::Card(link)) = &odd.attachment;
+        format!("{}: its container is not behind {link}", odd.network)
+    });
     untried.extend(odd.map(Untried::Failed));
     let ground = ground(read, made);
     let control = control::control(&ground)?;
@@ -182,12 +186,16 @@ fn has_queue() -> bool {
     std::fs::read_to_string(QUEUES).is_ok_and(|queues| !queues.trim().is_empty())
 }
 
-/// Whether an address of the container is in a network of its bridge.
-fn is_behind_its_bridge(container: &Container, table: &LinkTable) -> bool {
-    let bridge = table.links.iter().find(|link| link.name == container.bridge.as_str());
-    bridge.is_some_and(|bridge| {
-        let has = |address| bridge.addresses.iter().any(|network| network.contains(address));
-        container.addresses.iter().any(has)
+/// Whether an address of the container is in a network of its bridge, or the card that it shares is up.
+fn is_attached(container: &Container, table: &LinkTable) -> bool {
+    let (Attachment::Bridge(name) | Attachment::Card(name)) = &container.attachment;
+    let link = table.links.iter().find(|link| link.name == name.as_str());
+    link.is_some_and(|link| match container.attachment {
+        Attachment::Bridge(_) => {
+            let has = |address| link.addresses.iter().any(|network| network.contains(address));
+            container.addresses.iter().any(has)
+        }
+        Attachment::Card(_) => link.up,
     })
 }
 
@@ -293,8 +301,11 @@ mod tests {
             let link = crate::vpn::Link { addresses: vec![address.parse().unwrap()], ..link };
             LinkTable { links: vec![link], ..LinkTable::default() }
         };
-        assert!(is_behind_its_bridge(&container, &table("docker0", "172.17.0.1/16")));
-        assert!(!is_behind_its_bridge(&container, &table("docker0", "172.18.0.1/16")));
-        assert!(!is_behind_its_bridge(&container, &table("br-lan", "172.17.0.1/16")));
+        assert!(is_attached(&container, &table("docker0", "172.17.0.1/16")));
+        assert!(!is_attached(&container, &table("docker0", "172.18.0.1/16")));
+        assert!(!is_attached(&container, &table("br-lan", "172.17.0.1/16")));
+        let shared = Container { attachment: Attachment::Card("eth0".parse().unwrap()), ..container };
+        assert!(is_attached(&shared, &table("eth0", "10.0.0.2/24")));
+        assert!(!is_attached(&shared, &table("docker0", "172.17.0.1/16")));
     }
 }

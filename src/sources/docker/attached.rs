@@ -1,8 +1,10 @@
 //! The addresses of one container, and the networks that one can be attached to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
+
+use serde::Deserialize;
 
 use super::read::{MAX_NAME, Network, cut, of};
 use super::{DockerError, RUN, http, may_answer, read};
@@ -19,6 +21,8 @@ pub struct Attachable {
     pub driver: String,
     /// Its bridge, if it has one.
     pub bridge: Option<IfName>,
+    /// The card that its containers share, each with a link of its own, if they do (macvlan, ipvlan).
+    pub card: Option<IfName>,
 }
 
 /// The addresses of the running container of this name; `None` if Docker does not answer, or has none of that name. A
@@ -49,16 +53,41 @@ async fn asked(question: &str) -> Option<Result<Vec<u8>, DockerError>> {
 
 fn attachable_in(answer: &[u8]) -> Result<Vec<Attachable>, DockerError> {
     let networks: Vec<Network> = serde_json::from_slice(answer).map_err(of("/networks"))?;
+    let shared: Vec<Shared> = serde_json::from_slice(answer).map_err(of("/networks"))?;
     let is_id = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let networks = networks.into_iter().filter(|network| is_id(&network.id));
-    let networks = networks.filter(|network| !["host", "null"].contains(&network.driver.as_str()));
-    let attachable = networks.map(|network| Attachable {
+    let networks = networks.into_iter().zip(shared).filter(|(network, _)| is_id(&network.id));
+    let networks = networks.filter(|(network, _)| !["host", "null"].contains(&network.driver.as_str()));
+    let attachable = networks.map(|(network, shared)| Attachable {
         bridge: network.bridge(),
+        card: shared.card(&network.driver),
         name: cut(&network.name, MAX_NAME),
         driver: cut(&network.driver, MAX_NAME),
         id: network.id,
     });
     Ok(attachable.collect())
+}
+
+/// What a network says about the card that its containers share.
+#[derive(Deserialize)]
+struct Shared {
+    #[serde(rename = "Options")]
+    options: Option<BTreeMap<String, String>>,
+}
+
+impl Shared {
+    /// The card, if each container has a link of its own there (macvlan, ipvlan).
+    fn card(&self, driver: &str) -> Option<IfName> {
+        let options = self.options.as_ref()?;
+        let option = |name: &str| options.get(name).map(String::as_str).unwrap_or_default();
+        let shares = match driver {
+            // With `passthru` a container takes the card from this machine.
+            "macvlan" => option("macvlan_mode") != "passthru",
+            // With `l3` its packets pass the filters of this machine first.
+            "ipvlan" => ["", "l2"].contains(&option("ipvlan_mode")),
+            _ => false,
+        };
+        option("parent").parse().ok().filter(|_| shares)
+    }
 }
 
 #[cfg(test)]
@@ -82,5 +111,29 @@ mod tests {
         assert_eq!(read[0].bridge.as_ref().map(IfName::as_str), Some("br-0123456789ab"));
         assert_eq!(read[1].bridge, None);
         assert!(attachable_in(b"[{}").is_err());
+    }
+
+    #[test]
+    fn a_card_is_shared_unless_a_container_would_take_it() {
+        let card = |driver: &str, options: serde_json::Value| {
+            let answer =
+                serde_json::json!([{ "Name": "n", "Id": "ab", "Driver": driver, "Options": options }]);
+            let read = attachable_in(answer.to_string().as_bytes()).unwrap();
+            read[0].card.as_ref().map(ToString::to_string)
+        };
+        let eth0 = Some("eth0".to_owned());
+        assert_eq!(card("macvlan", serde_json::json!({ "parent": "eth0" })), eth0);
+        assert_eq!(card("macvlan", serde_json::json!({ "parent": "eth0", "macvlan_mode": "bridge" })), eth0);
+        assert_eq!(card("ipvlan", serde_json::json!({ "parent": "eth0", "ipvlan_mode": "l2" })), eth0);
+        for (driver, options) in [
+            ("macvlan", serde_json::json!({ "parent": "eth0", "macvlan_mode": "passthru" })),
+            ("ipvlan", serde_json::json!({ "parent": "eth0", "ipvlan_mode": "l3" })),
+            ("macvlan", serde_json::json!({ "parent": "-v/:/" })),
+            ("macvlan", serde_json::json!({})),
+            ("bridge", serde_json::json!({ "parent": "eth0" })),
+            ("overlay", serde_json::json!(null)),
+        ] {
+            assert_eq!(card(driver, options.clone()), None, "{driver} {options}");
+        }
     }
 }

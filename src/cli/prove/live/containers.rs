@@ -17,10 +17,9 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::time::timeout;
 
-use super::image;
-use super::origin::Container;
+use super::origin::{Attachment, Container};
+use super::{gateway, image};
 use crate::blocked::PROVE_CONTAINER;
-use crate::net::IfName;
 use crate::sources::docker::{Attachable, attachable};
 use crate::system;
 use crate::system::program::{FOLDERS, command, path};
@@ -82,7 +81,7 @@ impl Containers {
         self
     }
 
-    async fn begin(&mut self, wanted: &[(Attachable, IfName)]) -> Result<(), String> {
+    async fn begin(&mut self, wanted: &[(Attachable, Attachment)]) -> Result<(), String> {
         let archive =
             image::archive(std::env::consts::ARCH).ok_or("there is no program for this processor")?;
         let archive = archive.map_err(|error| error.to_string())?;
@@ -99,9 +98,9 @@ impl Containers {
         if let Some(Err(why)) = answers.remove(&0) {
             return Err(why);
         }
-        for (number, (network, bridge)) in (1..).zip(wanted) {
+        for (number, (network, attachment)) in (1..).zip(wanted) {
             let process = answers.remove(&number).unwrap_or_else(|| Err("nothing was said".to_owned()));
-            match process.and_then(|process| entered(process, network, bridge)) {
+            match process.and_then(|process| entered(process, network, attachment)) {
                 Ok(container) => self.made.push(container),
                 Err(why) => self.untried.push(failed(&network.name, &why)),
             }
@@ -110,7 +109,11 @@ impl Containers {
     }
 
     /// Starts the shell.
-    async fn shell(&mut self, archive: &[u8], wanted: &[(Attachable, IfName)]) -> io::Result<ChildStdout> {
+    async fn shell(
+        &mut self,
+        archive: &[u8],
+        wanted: &[(Attachable, Attachment)],
+    ) -> io::Result<ChildStdout> {
         if path("docker").is_none() {
             return Err(io::Error::other("its client, the program docker, is not installed"));
         }
@@ -149,13 +152,14 @@ fn failed(network: &str, why: &str) -> Untried {
     Untried::Failed(format!("{network}: no container could be tried: {why}"))
 }
 
-/// The networks that get a container, each with its bridge, and the reasons for the others.
-fn chosen(networks: Vec<Attachable>) -> (Vec<(Attachable, IfName)>, Vec<Untried>) {
+/// The networks that get a container, and the reasons for the others.
+fn chosen(networks: Vec<Attachable>) -> (Vec<(Attachable, Attachment)>, Vec<Untried>) {
     let (mut chosen, mut left_out) = (Vec::new(), Vec::new());
     for network in networks {
-        match network.bridge.clone() {
-            Some(bridge) => chosen.push((network, bridge)),
-            // A container on macvlan or ipvlan would take an address of the LAN.
+        let bridge = network.bridge.clone().map(Attachment::Bridge);
+        match bridge.or_else(|| network.card.clone().map(Attachment::Card)) {
+            Some(attachment) => chosen.push((network, attachment)),
+            // A container would take the whole card, is another machine's, or has none.
             None => left_out.push(Untried::LeftOut(format!(
                 "{}: no container was tried on this network of the kind {}",
                 network.name, network.driver
@@ -183,12 +187,18 @@ fn answer(line: &str) -> Option<(usize, Result<u32, String>)> {
 }
 
 /// The container to which a process belongs.
-fn entered(process: u32, network: &Attachable, bridge: &IfName) -> Result<Container, String> {
-    let namespace = namespace(process).map_err(|error| error.to_string())?;
-    let of_thread = namespace.try_clone().map_err(|error| error.to_string())?;
-    let addresses = within(of_thread, addresses).map_err(|error| error.to_string())?;
-    let network = network.name.clone();
-    Ok(Container { network, bridge: bridge.clone(), namespace, addresses })
+fn entered(process: u32, network: &Attachable, attachment: &Attachment) -> Result<Container, String> {
+    let text = |error: io::Error| error.to_string();
+    let namespace = namespace(process).map_err(text)?;
+    let shares_card = matches!(attachment, Attachment::Card(_));
+    let look = move || {
+        if shares_card {
+            gateway::answer()?;
+        }
+        addresses()
+    };
+    let addresses = within(namespace.try_clone().map_err(text)?, look).map_err(text)?;
+    Ok(Container { network: network.name.clone(), attachment: attachment.clone(), namespace, addresses })
 }
 
 /// The network namespace of a process. It is an error if this process is in the same one.
@@ -231,7 +241,13 @@ mod tests {
 
     fn network(name: &str, bridge: Option<&str>) -> Attachable {
         let bridge = bridge.map(|bridge| bridge.parse().unwrap());
-        Attachable { id: "ab".to_owned(), name: name.to_owned(), driver: "macvlan".to_owned(), bridge }
+        Attachable {
+            id: "ab".to_owned(),
+            name: name.to_owned(),
+            driver: "overlay".to_owned(),
+            bridge,
+            card: None,
+        }
     }
 
     #[test]
@@ -242,6 +258,11 @@ mod tests {
             matches!(&left_out[..], [Untried::LeftOut(text)] if text.starts_with("lan: ")),
             "{left_out:?}"
         );
+        let card: crate::net::IfName = "eth0".parse().unwrap();
+        let shared = Attachable { card: Some(card.clone()), ..network("lan", None) };
+        let (wanted, left_out) = chosen(vec![shared]);
+        assert_eq!(wanted[0].1, Attachment::Card(card));
+        assert!(left_out.is_empty(), "{left_out:?}");
         let (wanted, left_out) = chosen(vec![network("many", Some("docker0")); MOST + 3]);
         assert_eq!(wanted.len(), MOST);
         assert!(matches!(&left_out[..], [Untried::LeftOut(text)] if text.contains("3 more")), "{left_out:?}");

@@ -19,13 +19,25 @@ pub(in crate::cli::prove) struct Origin {
     pub(super) container: Option<Container>,
 }
 
+/// The link that Docker gives a container on one network.
+pub(super) const CONTAINER_LINK: &str = "eth0";
+
+/// How the packets of a container come to this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::cli::prove) enum Attachment {
+    /// Through this bridge, and then by the routes of this machine.
+    Bridge(IfName),
+    /// On this card, which the container shares: past the filters of IP.
+    Card(IfName),
+}
+
 /// A temporary container.
 #[derive(Debug)]
 pub(in crate::cli::prove) struct Container {
     /// The name of its network.
     pub(super) network: String,
-    /// The bridge of its network.
-    pub(super) bridge: IfName,
+    /// How it is attached to this machine.
+    pub(super) attachment: Attachment,
     /// Its network namespace.
     pub(super) namespace: File,
     /// Its own addresses there.
@@ -47,6 +59,14 @@ impl Origin {
         Self { user: 0, group: 0, text, container: Some(container) }
     }
 
+    /// The card that it shares, if it is a container that does.
+    pub(super) fn card(&self) -> Option<&IfName> {
+        match &self.container.as_ref()?.attachment {
+            Attachment::Card(card) => Some(card),
+            Attachment::Bridge(_) => None,
+        }
+    }
+
     /// Whether it can send packets of this family.
     pub(super) fn has(&self, family: Family) -> bool {
         let is_of_family = |address: &IpAddr| Family::of(*address) == family;
@@ -60,7 +80,7 @@ impl Origin {
     pub(super) fn of_test_container() -> Self {
         Self::container(Container {
             network: "bridge".to_owned(),
-            bridge: "docker0".parse().unwrap(),
+            attachment: Attachment::Bridge("docker0".parse().unwrap()),
             namespace: tempfile::tempfile().unwrap(),
             addresses: vec!["172.17.0.2".parse().unwrap()],
         })

@@ -9,7 +9,8 @@ use crate::net::{Transport, octets};
 const FROM: u16 = 40_000;
 
 /// The destination and the source of a frame: locally administered addresses, which no maker of cards uses.
-const CARDS: [u8; 12] = [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];
+pub(super) const CARD: [u8; 6] = [2, 0, 0, 0, 0, 2];
+const OWN_CARD: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
 /// The bytes that the kernel gets for a probe. A packet socket on Ethernet needs the frame's header too.
 pub(super) fn bytes(probe: &Probe, is_ethernet: bool) -> Vec<u8> {
@@ -21,7 +22,7 @@ pub(super) fn bytes(probe: &Probe, is_ethernet: bool) -> Vec<u8> {
         How::Frame | How::FrameAsArp => {
             let packet = packet(probe);
             match is_ethernet {
-                true => [&CARDS[..], &probe.family().ethertype().to_be_bytes(), &packet].concat(),
+                true => [&CARD[..], &OWN_CARD, &probe.family().ethertype().to_be_bytes(), &packet].concat(),
                 false => packet,
             }
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::origin::Origin;
+use super::origin::{CONTAINER_LINK, Origin};
 use crate::config::plain;
 use crate::net::{Family, Transport};
 use crate::netfilter::net::Pattern;
@@ -86,7 +86,7 @@ pub(in crate::cli::prove) struct Probe {
     pub(super) origin: Arc<Origin>,
     /// The destination. Its port is 0 if the protocol has no ports.
     pub(super) to: SocketAddr,
-    /// The link that its socket is bound to.
+    /// The link that its socket is bound to; for a frame of a container, the container's own.
     pub(super) on: Option<String>,
     /// The payload. No other packet has the same.
     pub(super) tag: [u8; 16],
@@ -200,6 +200,11 @@ impl Ground {
         for container in &self.containers {
             let of = |(how, port)| (how, Arc::clone(container), port, None);
             kinds.extend(plain.into_iter().chain(raw).map(of));
+            // Behind a bridge, only a router takes a frame to a card.
+            if container.card().is_some() {
+                let on = Some(CONTAINER_LINK.to_owned());
+                kinds.extend(frames.map(|(how, port)| (how, Arc::clone(container), port, on.clone())));
+            }
         }
         kinds
     }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::super::super::why::way;
 use super::super::Read;
+use super::origin::{Attachment, Container};
 use super::probe::{How, Probe};
 use crate::config::Config;
 use crate::model::{Contract, Decision, Question, SentBy, Verdict, Way};
@@ -13,6 +14,8 @@ use crate::vpn::Link;
 
 /// The EtherType of ARP.
 pub(super) const ARP: u16 = 0x0806;
+/// For a socket in another network namespace, no rule about its user matches. No rule names this user id.
+const NO_USER: u32 = u32::MAX - 1;
 
 /// The rule that refuses a probe; `None` if the model says that no rule does, or does not know.
 pub(super) async fn refusing(probe: &Probe, read: &Read, config: &Config) -> Option<Decision> {
@@ -24,6 +27,10 @@ pub(super) async fn refusing(probe: &Probe, read: &Read, config: &Config) -> Opt
 
 /// Whether the contract lists such a packet on this link.
 pub(super) fn is_listed(probe: &Probe, link: &str, read: &Read, config: &Config) -> bool {
+    // No container is a VPN client or in the LAN.
+    if probe.origin.card().is_some() {
+        return false;
+    }
     let (How::Udp | How::Tcp) = probe.how else { return false };
     let rules = read.rules.iter().find(|(of, _)| *of == probe.family());
     let (Some((_, rules)), Some(own)) = (rules, own(read, link, probe.family())) else { return false };
@@ -40,16 +47,21 @@ fn contract<'a>(read: &'a Read, config: &'a Config) -> Contract<'a> {
 /// The probe as a question for the model, with its route: the link to which it is bound, or the kernel's choice.
 async fn asked(probe: &Probe, read: &Read) -> Option<Question> {
     let family = probe.family();
+    if let Some(card) = probe.origin.card() {
+        let source = container_address(probe)?;
+        return Some(question(probe, Way::Out(card.to_string(), None), source));
+    }
     if let Some(link) = &probe.on {
         let own = own(read, link, family);
         return Some(question(probe, Way::Out(link.clone(), own), own.unwrap_or(unspecified(family))));
     }
     let sender = match &probe.origin.container {
         None => Sender::User(probe.origin.user, None),
-        Some(container) => {
-            let bridge = read.links.links.iter().find(|link| link.name == container.bridge.as_str())?;
+        Some(Container { attachment: Attachment::Bridge(bridge), .. }) => {
+            let bridge = read.links.links.iter().find(|link| link.name == bridge.as_str())?;
             Sender::Bridge(container_address(probe)?, bridge.index)
         }
+        Some(Container { attachment: Attachment::Card(_), .. }) => return None,
     };
     let (destination, port) = (probe.to.ip(), probe.to.port());
     let asked = Asked { destination, protocol: probe.protocol(), port, sender };
@@ -62,7 +74,8 @@ fn question(probe: &Probe, way: Way, own: IpAddr) -> Question {
     let is_frame = !probe.how.is_routed();
     let called = if probe.how == How::FrameAsArp { ARP } else { family.ethertype() };
     let from = match &probe.origin.container {
-        Some(container) => SentBy::Bridge(container.bridge.to_string()),
+        Some(Container { attachment: Attachment::Bridge(bridge), .. }) => SentBy::Bridge(bridge.to_string()),
+        Some(Container { attachment: Attachment::Card(_), .. }) => SentBy::Raw(NO_USER, called),
         None if is_frame => SentBy::Raw(user, called),
         None => SentBy::Program(user),
     };

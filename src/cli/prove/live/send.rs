@@ -67,7 +67,8 @@ pub(super) fn send(probes: Vec<Probe>, groups: Vec<Vec<String>>) -> io::Result<V
         waited += NEIGHBOUR.1;
         let before = std::mem::replace(&mut progress, net.progress()?);
         let waiting = probes.iter().zip(&errors).zip(&progress).any(|((probe, error), progress)| {
-            waits(progress) || probe.origin.container.is_some() && error.is_none() && !progress.entered
+            let has_come = progress.entered || progress.seen;
+            waits(progress) || probe.origin.container.is_some() && error.is_none() && !has_come
         });
         // A container's packet may be between two chains during the first reading.
         if before == progress && (!waiting || waited >= NEIGHBOUR.0) {
@@ -91,7 +92,7 @@ fn errno(error: &io::Error) -> Errno {
 fn opened(probe: &Probe) -> io::Result<Ready> {
     let probe = probe.clone();
     if let Some(container) = &probe.origin.container {
-        return within(container.namespace.try_clone()?, move || socket(&probe));
+        return within(container.namespace.try_clone()?, move || any_socket(&probe));
     }
     let (user, group) = (Uid::from_raw(probe.origin.user), Gid::from_raw(probe.origin.group));
     // The kernel's rules see the file-access user id of the thread that opens a socket. These ids end with the thread.
@@ -103,9 +104,13 @@ fn opened(probe: &Probe) -> io::Result<Ready> {
         if setfsuid(user) != user {
             return Err(io::Error::from(Errno::EPERM));
         }
-        if probe.how.is_routed() { socket(&probe) } else { packet_socket(&probe) }
+        any_socket(&probe)
     });
     thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that opens a socket has failed")))
+}
+
+fn any_socket(probe: &Probe) -> io::Result<Ready> {
+    if probe.how.is_routed() { socket(probe) } else { packet_socket(probe) }
 }
 
 fn socket(probe: &Probe) -> io::Result<Ready> {
