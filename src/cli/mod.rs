@@ -205,9 +205,12 @@ fn needs_root(verb: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The variable in which `pkexec` gives the id of the user who runs it.
+const PKEXEC: &str = "PKEXEC_UID";
+
 /// The id of the user who runs the command with sudo or pkexec.
 fn caller() -> Option<std::ffi::OsString> {
-    ["SUDO_UID", "PKEXEC_UID"].into_iter().find_map(std::env::var_os)
+    ["SUDO_UID", PKEXEC].into_iter().find_map(std::env::var_os)
 }
 
 /// Prints to standard output. If the reader has ended (`| head`), this is not an error.

@@ -1,11 +1,11 @@
-//! polkit's prompts are in the user's language, as a real polkit reads our file.
+//! polkit's prompts are in the user's language, as a real polkit reads our file, and the check of this machine has its own.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tunwarden::notifier::LANGUAGES;
-use tunwarden_lab::with_lab;
+use tunwarden_lab::{Machine, Output, with_lab};
 
-use crate::support::{bus, polkit};
+use crate::support::{TUNWARDEN, bus, polkit};
 
 /// Locales as users have them, each with the language of its prompts.
 const LOCALES: [(&str, &str); 9] = [
@@ -33,7 +33,7 @@ fn polkit_asks_in_the_language_of_the_user() -> Result<()> {
             let said = lab.host().succeed(call.chain(["EnumerateActions", "s", locale]))?;
             let said: Value = serde_json::from_str(&said)?;
             let actions = said["data"][0].as_array().context("no actions")?;
-            for action in ["pause", "reconnect", "blocked"] {
+            for action in ["pause", "reconnect", "blocked", "prove"] {
                 let id = format!("org.tunwarden.agent1.{action}");
                 let found = actions.iter().find(|one| one[0] == id.as_str());
                 let found = found.with_context(|| format!("{id} in {said}"))?;
@@ -48,9 +48,74 @@ fn polkit_asks_in_the_language_of_the_user() -> Result<()> {
     })
 }
 
-/// The text for a prompt of polkit in `src/notifier/texts`.
+/// The text for a prompt of polkit's in `src/notifier/texts`.
 fn text(language: &str, action: &str, part: &str) -> Result<&'static str> {
     let (_, texts) = LANGUAGES.iter().find(|(tag, _)| *tag == language).context("no such language")?;
     let start = format!("file-{action}-{part} = ");
     texts.lines().find_map(|line| line.strip_prefix(&start)).context(start.clone())
+}
+
+/// Allows the check of this machine to one user, and refuses everything else.
+const MAY_CHECK: &str = r#"polkit.addRule(function(action, subject) {
+    var may = action.id == "org.tunwarden.agent1.prove" && subject.user == "nobody";
+    return may ? polkit.Result.YES : polkit.Result.NO;
+});
+"#;
+
+/// Puts the program `$1` where polkit's file expects it, and makes a folder of the user.
+const INSTALL: &str = "
+    mkdir -p /run/programs/upper /run/programs/work
+    install -m 755 /dev/null /run/programs/upper/tunwarden
+    mount -t overlay -o lowerdir=/usr/bin,upperdir=/run/programs/upper,workdir=/run/programs/work overlay /usr/bin
+    mount --bind \"$1\" /usr/bin/tunwarden
+    install -d -o nobody /run/own";
+
+/// A machine in which the user `nobody` may check it.
+fn with_check(test: impl FnOnce(&Machine) -> Result<()>) -> Result<()> {
+    with_lab(|lab| {
+        let bus = bus(lab)?;
+        polkit::rules(lab, MAY_CHECK)?;
+        lab.host().succeed(["sh", "-ec", INSTALL, "install", TUNWARDEN])?;
+        let _polkit = bus.polkit()?;
+        test(lab.host())
+    })
+}
+
+/// Runs a command by pkexec, which asks about its parent. That has to be in the same machine.
+fn pkexec(host: &Machine, user: &str, words: &str) -> Result<Output> {
+    let script = format!("pkexec --disable-internal-agent {words}; exit $?");
+    host.command(["sh", "-c", &script]).user(user).run()
+}
+
+#[test]
+fn only_the_check_of_this_machine_has_an_action_of_its_own_for_pkexec() -> Result<()> {
+    with_check(|host| {
+        let checked = pkexec(host, "nobody", "/usr/bin/tunwarden prove --report /run/own/report.html")?;
+        ensure!(checked.status.code() == Some(4) && checked.stdout.starts_with("OPEN"), "{checked:?}");
+        let owner = host.succeed("stat -c %U:%a /run/own/report.html".split(' '))?;
+        ensure!(owner.trim() == "nobody:600", "{owner}");
+        for (user, words) in [
+            ("nobody", "/usr/bin/tunwarden release --yes"),
+            ("nobody", "/usr/bin/tunwarden --config /etc/shadow prove"),
+            ("nobody", "/usr/bin/cat /etc/shadow"),
+            ("daemon", "/usr/bin/tunwarden prove"),
+        ] {
+            let output = pkexec(host, user, words)?;
+            let is_refused = output.status.code() == Some(127) && output.stdout.is_empty();
+            ensure!(is_refused && output.stderr.contains("Not authorized"), "{user} {words}: {output:?}");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn pkexec_chooses_no_configuration_that_root_would_read() -> Result<()> {
+    with_check(|host| {
+        let chosen = pkexec(host, "nobody", "/usr/bin/tunwarden prove --config /etc/shadow")?;
+        ensure!(chosen.status.code() == Some(1), "{chosen:?}");
+        ensure!(chosen.stderr.contains("pkexec cannot choose the configuration"), "{chosen:?}");
+        let by_root = host.run([TUNWARDEN, "prove", "--config", "/etc/shadow"])?;
+        ensure!(by_root.stderr.contains("/etc/shadow"), "the control: {by_root:?}");
+        Ok(())
+    })
 }
