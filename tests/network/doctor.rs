@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use support::foreign::{DOCKER_28, UFW};
 use support::story::set;
-use support::{TUNWARDEN, agent, bus, tunwarden, wait_for_state};
-use tunwarden_lab::{Lab, with_lab};
+use support::{SOON, TUNWARDEN, agent, bus, tunwarden, wait_for_state};
+use tunwarden_lab::{Lab, wait_for, with_lab};
 
 const CONFIG: &str = "[bootstrap]\nservers = [\"198.51.100.7\"]\n";
 
@@ -150,6 +151,56 @@ fn the_doctor_says_when_the_second_reader_sees_something_else_and_when_it_hangs(
         ensure!(said.contains("has failed: iptables did not answer it within"), "{said}");
         let left = host.run(["sh", "-c", "kill -0 $(cat /run/hangs)"])?;
         ensure!(!left.status.success(), "the program that hung goes on");
+        Ok(())
+    })
+}
+
+/// What the doctor computed, and its notes. On a busy machine it may need another try.
+fn computed(lab: &Lab) -> Result<(Value, String)> {
+    wait_for("the computation", SOON * 4, || {
+        let output = tunwarden(lab, ["doctor", "--json"])?;
+        let report: Value = serde_json::from_str(&output.stdout).with_context(|| format!("{output:?}"))?;
+        let notes = report["notes"].to_string();
+        Ok((!notes.contains("the computation took longer than")).then(|| (report["proof"].clone(), notes)))
+    })
+}
+
+/// How many of three packets of a program leave, of those that the doctor names.
+fn leave(lab: &Lab) -> Result<usize> {
+    let capture = lab.capture()?;
+    lab.host().udp("203.0.113.77:4000")?.from_user("nobody").count(3).tag("named").send()?;
+    Ok(capture.stop()?.iter().filter(|frame| frame.is_tagged("named")).count())
+}
+
+#[test]
+fn the_doctor_names_what_the_rules_of_others_would_let_out_and_it_would() -> Result<()> {
+    with_lab(|lab| {
+        let host = lab.host();
+        host.succeed("ip link add docker0 type bridge".split(' '))?;
+        for rules in [UFW, DOCKER_28] {
+            host.command(["iptables-restore", "--noflush"]).stdin(rules).succeed()?;
+        }
+        locked(lab, "auto")?;
+        let (proof, notes) = computed(lab)?;
+        ensure!(proof == "proven", "{proof} {notes}");
+        for (rule, whose) in [("-o eth0 -j ACCEPT", "(ufw)"), ("-i docker0 -j ACCEPT", "(Docker)")] {
+            ensure!(notes.contains(&format!("{rule} {whose}: an IPv4 packet")), "{rule} {whose}: {notes}");
+        }
+        ensure!(notes.contains("to 203.0.113.77, port 4000") && leave(lab)? == 0, "{notes}");
+
+        let released = tunwarden(lab, ["release", "--yes"])?;
+        ensure!(released.status.success(), "{released:?}");
+        host.succeed("iptables -P OUTPUT DROP".split(' '))?;
+        ensure!(leave(lab)? == 3, "the rule of ufw lets nothing out");
+        host.succeed("iptables -F ufw-before-output".split(' '))?;
+        ensure!(leave(lab)? == 0, "another rule lets it out");
+
+        locked(lab, "auto")?;
+        let (proof, notes) = computed(lab)?;
+        ensure!(
+            proof == "proven" && !notes.contains("(ufw)") && notes.contains("(Docker)"),
+            "{proof} {notes}"
+        );
         Ok(())
     })
 }
