@@ -79,7 +79,7 @@ pub struct Refused {
     pub at: RefusedAt,
     /// The link that the packet came in on.
     pub input: Option<String>,
-    /// The link on which it would have left.
+    /// The link that it was to go out on.
     pub output: Option<String>,
     /// The user id of its socket.
     pub uid: Option<u32>,

@@ -336,12 +336,12 @@ impl Vpn {
         RootFile::of(what).is_none() && self.connections.iter().any(|named| named == what)
     }
 
-    /// Whether the list names this one of root's files.
+    /// Whether the list names this file of root's.
     pub fn names_file(&self, kind: RootFile, name: &str) -> bool {
         self.connections.iter().any(|named| named.strip_prefix(kind.prefix()) == Some(name))
     }
 
-    /// Whether one of root's files counts. OpenVPN's files count until the list names one of them.
+    /// Whether a file of root's counts. OpenVPN's files count until the list names one of them.
     pub fn counts_file(&self, kind: RootFile, name: &str) -> bool {
         let all = match kind {
             RootFile::WireGuard => self.connections.is_empty(),

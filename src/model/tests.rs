@@ -148,7 +148,7 @@ fn without_a_connection_iptables_looks_at_the_state_alone() {
         let text = format!("*filter\n:OUTPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n{lines}\nCOMMIT\n");
         let [table, chain] = table(NETDEV, "egress", 1, false);
         let legacy = vec![Saved { family: Family::V4, text }];
-        // The chain on the wire belongs to one link and lets no packet out, so only other links can show a packet.
+        // No packet leaves on a link but the one that has a chain on the wire, so the other links are judged.
         judge_listing(&Listing { nft: vec![table, chain], legacy, ..Listing::default() }).unwrap()
     };
     let (original, reply) =

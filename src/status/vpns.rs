@@ -15,7 +15,7 @@ pub struct VpnStatus {
     pub name: String,
     /// The UUID, if it is a profile of NetworkManager.
     pub uuid: Option<String>,
-    /// Who named its servers: `networkmanager`, `openvpn` or `wireguard` (root's files), or `hook`.
+    /// Who named its servers: `networkmanager`, `openvpn` or `wireguard` (files of root's), or `hook`.
     pub origin: String,
     /// Its first servers, each by address or by name: `198.51.100.9:51820/udp`.
     pub servers: Vec<String>,

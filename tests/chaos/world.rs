@@ -234,7 +234,7 @@ impl<'a> World<'a> {
     }
 }
 
-/// Docker sets this policy to DROP, which stops the container that Docker did not make, with and without tunwarden.
+/// Docker's own policy stops the other container, with and without tunwarden.
 const FORWARDS: &str = "iptables -w -P FORWARD ACCEPT";
 
 type Floods = (Vec<(&'static str, Flood)>, Vec<(&'static str, ContainerFlood)>);

@@ -85,7 +85,7 @@ fn without_ip6tables_ipv6_is_closed_and_ipv4_has_its_rules() -> Result<()> {
     })
 }
 
-/// The agent stores only a state that the kernel has accepted. `status` without an agent and the next agent read it.
+/// The stored state is what the kernel got. `status` without an agent and the next agent read it.
 #[test]
 fn a_pause_that_could_not_be_put_in_force_is_not_kept() -> Result<()> {
     with_lab(|lab| {

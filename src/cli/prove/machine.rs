@@ -41,8 +41,8 @@ fn devices(table: &LinkTable, config: &Config, situation: &Situation) -> Vec<Str
     table.exact_names(config).into_iter().filter(|name| !carries(name)).collect()
 }
 
-/// Whether only frames leave on a link, because it is a port of a bridge or of a bond. Packets leave also on a
-/// link with another master (VRF).
+/// Whether only frames leave on a link, because it is a port of a bridge or of a bond. A link with another master (VRF)
+/// has packets of its own.
 fn is_port(table: &LinkTable, wire: &Wire, is_bond: impl Fn(&str) -> bool) -> bool {
     let link = |index: u32| table.links.iter().find(move |link| link.index == index);
     let master = link(wire.index).and_then(|link| link.master).and_then(link);

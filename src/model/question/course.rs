@@ -301,7 +301,7 @@ impl Question {
                 &[Hook::Output, Hook::Postrouting, Hook::Prerouting, Hook::Input]
             }
             (SentBy::Program(_), Way::Out(..)) => &[Hook::Output, Hook::Postrouting, Hook::Egress],
-            // No IP filter sees a frame. No rule checks a frame to this machine itself.
+            // No IP filter sees a frame, and a frame to this machine itself is not judged.
             (SentBy::Raw(..), Way::Out(..)) => &[Hook::Egress],
             (SentBy::Raw(..), Way::Here) => &[],
             (SentBy::Bridge(_), Way::Here) => &[Hook::Prerouting, Hook::Input],

@@ -196,7 +196,7 @@ impl Draft {
         }
         let main = table == u32::from(libc::RT_TABLE_MAIN);
         for index in out {
-            // WireGuard's default route is in a separate table, for every packet without its mark
+            // WireGuard's default route stands in a table of its own, for every packet without its mark
             // (wg-quick(8), NetworkManager's ip4-auto-default-route).
             if let Some(link) = self.links.get_mut(&index).filter(|link| main || link.kind.is_tunnel()) {
                 link.routes.push(net);

@@ -1,7 +1,7 @@
 //! Watches the configurations of plain OpenVPN clients, in which root names their servers.
 //!
-//! A file of root counts as much as a hook of root. So a file counts only if it is a plain file, belongs to root, only
-//! root can write it, and the same holds for its folder. The files are read again only when one changes.
+//! A file of root's counts as much as a hook of root's. So only a plain file counts that belongs to root and that only
+//! root can write, in a folder of the same kind. The files are read again only when one changes.
 
 pub(crate) mod client;
 mod management;

@@ -26,7 +26,7 @@ pub(super) struct Ends {
     pub(super) own: (IpAddr, u16),
     /// The other end.
     pub(super) other: (IpAddr, u16),
-    /// The link on which the packet would have left.
+    /// The link that the packet was to go out on.
     pub(super) link: u32,
 }
 

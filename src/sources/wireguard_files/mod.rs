@@ -1,7 +1,7 @@
 //! Watches the files of wg-quick(8) in `/etc/wireguard` and of systemd-networkd, in which root names WireGuard
 //! servers.
 //!
-//! A file of root counts as much as a hook of root, so a file counts only if root alone can write it. The
+//! A file of root's counts as much as a hook of root's, so a file counts only if root alone can write it. The
 //! files are read again only when one changes.
 
 pub(crate) mod config;

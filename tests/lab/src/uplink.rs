@@ -48,7 +48,7 @@ impl Uplink {
         self.host.trunc()
     }
 
-    /// The commands for `ip -batch -` on the ISP's side.
+    /// What `ip -batch -` is to do on the ISP's side.
     pub(crate) fn isp_batch(&self) -> String {
         let end = &self.isp_end;
         let mut batch = format!("addr add {} dev {end}\naddr add fe80::1/64 dev {end} nodad\n", self.router);
@@ -59,7 +59,7 @@ impl Uplink {
         batch
     }
 
-    /// The commands for `ip -batch -` on the host's side.
+    /// What `ip -batch -` is to do on the host's side.
     pub(crate) fn host_batch(&self) -> String {
         let Self { name, metric, router, .. } = self;
         let mut batch = format!("link set {name} up\naddr add {} dev {name}\n", self.host);

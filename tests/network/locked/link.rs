@@ -95,7 +95,7 @@ fn without_the_lan_only_roots_leases_and_neighbours_pass_with_nftables_alone() {
     only_leases_and_neighbours(Backend::NftablesAlone).unwrap();
 }
 
-/// systemd-networkd runs as its own user. Here this user has the id of `nobody`.
+/// systemd-networkd has a user of its own. Here this user has the id of `nobody`.
 #[test]
 fn systemd_networkd_renews_its_lease_and_sends_nothing_else() {
     with_lab(|lab| {

@@ -1,4 +1,4 @@
-//! Rules of other programs that iptables cannot print: tunwarden never treats such a table as empty, and
+//! Rules of other programs that iptables cannot print: tunwarden never takes such a table for empty, and
 //! never flushes it.
 
 use anyhow::{Context, Result, ensure};

@@ -31,7 +31,7 @@ const BRIDGED: &str = "
     ip -n $1 link set eth0 up
     ip -n $1 route add default via 172.17.0.1";
 
-/// A link like those of Docker's macvlan driver: on the first link of the laboratory, with an address of its LAN.
+/// A link as of Docker's macvlan driver: on the first link of the laboratory, with an address of its LAN.
 const MACVLAN: &str = "
     ip netns add $1
     ip link add link $2 name mv-$1 type macvlan mode bridge
