@@ -88,7 +88,6 @@ impl Firewall {
                 tracing::warn!("{}; and the rules before cannot be restored", describe(&why));
             }
         }
-        self.report(&outcome);
         let commit = match self.close(ruleset, outcome).await {
             Ok(Some(Commit::Unread(why))) => Err(FirewallError::Unread(why)),
             Ok(Some(commit)) => Ok(commit),
@@ -168,8 +167,9 @@ impl Firewall {
         }
     }
 
-    /// Closes every layer and family that refused.
+    /// Closes every layer and family that refused, and reports what each layer holds then.
     async fn close(&mut self, ruleset: &Ruleset, outcome: Outcome) -> LayerResult {
+        let (of_iptables, of_nftables) = outcome.found();
         let iptables = match (outcome.iptables, &mut self.iptables) {
             (Err(refusal), Some(layer)) => Err(layer.close(refusal).await),
             (Err(refusal), None) => Err(refusal.into_why()),
@@ -182,6 +182,7 @@ impl Firewall {
         if matches!(nftables, Err(FirewallError::ClosedCompletely(_))) {
             self.pause_ends = None;
         }
+        self.report_layers(of_iptables.after_close(&iptables), of_nftables.after_close(&nftables));
         together(iptables, nftables)
     }
 
@@ -217,9 +218,8 @@ impl Firewall {
     }
 
     fn report(&mut self, outcome: &Outcome) {
-        let iptables = outcome.iptables.as_ref().map(Option::as_ref).map_err(Refusal::why);
-        let nftables = outcome.nftables.as_ref().map(Option::as_ref);
-        self.report_layers(LayerFound::after_commit(iptables), LayerFound::after_commit(nftables));
+        let (iptables, nftables) = outcome.found();
+        self.report_layers(iptables, nftables);
     }
 }
 
@@ -234,6 +234,13 @@ struct Outcome {
 }
 
 impl Outcome {
+    /// What each layer holds, before anything is closed.
+    fn found(&self) -> (LayerFound, LayerFound) {
+        let iptables = self.iptables.as_ref().map(Option::as_ref).map_err(Refusal::why);
+        let nftables = self.nftables.as_ref().map(Option::as_ref);
+        (LayerFound::after_commit(iptables), LayerFound::after_commit(nftables))
+    }
+
     fn is_refused(&self) -> bool {
         self.iptables.is_err() || self.nftables.is_err()
     }

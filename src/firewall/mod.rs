@@ -110,6 +110,8 @@ pub enum LayerFound {
     Rules,
     /// Other rules, or none.
     Other,
+    /// Not the rules. What was refused is closed completely, with all its wires.
+    Closed,
     /// It could not be read. The text says why.
     Unread(String),
 }
@@ -117,7 +119,8 @@ pub enum LayerFound {
 impl LayerReport {
     /// Whether it judges every frame that leaves on a wire.
     pub fn holds_wires(&self) -> bool {
-        self.layer == Layer::Nftables && self.found == LayerFound::Rules && self.lacks.is_none()
+        let holds = matches!(self.found, LayerFound::Rules | LayerFound::Closed);
+        self.layer == Layer::Nftables && holds && self.lacks.is_none()
     }
 }
 
@@ -128,6 +131,14 @@ impl LayerFound {
             Ok(Some(_)) => Self::Rules,
             Err(why) if why.is_unread() => Self::Unread(describe(why)),
             Ok(None) | Err(_) => Self::Other,
+        }
+    }
+
+    /// What a layer that was found to hold this holds after the last resort had this result.
+    fn after_close(self, result: &Result<Option<Commit>, FirewallError>) -> Self {
+        match result {
+            Err(FirewallError::ClosedCompletely(_)) => Self::Closed,
+            Ok(_) | Err(_) => self,
         }
     }
 

@@ -44,6 +44,7 @@ fn status(state: State) -> Status {
             enforced: true,
             unknown: None,
             lacks: None,
+            closed: false,
             owned: true,
         }],
         watch: None,

@@ -82,7 +82,7 @@ dictionary!(ConfigurationStatus { source, path } known { fault });
 dictionary!(LeftOutStatus { name, reason, remedy });
 dictionary!(VpnStatus { name, origin, servers, more, counts } known { uuid, mark, fault });
 dictionary!(ManagementStatus { file, socket, heard } known { fault });
-dictionary!(LayerStatus { name, enforced } later { owned } known { lacks, unknown });
+dictionary!(LayerStatus { name, enforced } later { closed, owned } known { lacks, unknown });
 dictionary!(FightStatus { program, count });
 dictionary!(DockerStatus { present, protected, networks, missing } later { forwarded } known { version, backend });
 dictionary!(ForwardedStatus { port, protocol, to } known { fault });

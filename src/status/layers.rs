@@ -16,6 +16,8 @@ pub struct LayerStatus {
     pub unknown: Option<String>,
     /// What it cannot do on this system.
     pub lacks: Option<String>,
+    /// Whether it does not hold the rules, and what was refused is closed completely.
+    pub closed: bool,
     /// Whether the agent owns it or a copy of it, so that no flush takes its rules away.
     pub owned: bool,
 }
@@ -23,7 +25,7 @@ pub struct LayerStatus {
 impl LayerStatus {
     /// Whether it judges every frame that leaves on a wire, from any sender.
     pub(super) fn holds_wires(&self) -> bool {
-        self.name == Layer::Nftables.as_str() && self.enforced && self.lacks.is_none()
+        self.name == Layer::Nftables.as_str() && (self.enforced || self.closed) && self.lacks.is_none()
     }
 
     /// A line for people, if the agent owns the layer.
@@ -49,6 +51,9 @@ impl LayerStatus {
         match (&self.unknown, &self.lacks, self.enforced) {
             (Some(why), ..) => Some(format!("{name}: unknown: {why}")),
             (None, Some(lacks), _) => Some(format!("{name}: {lacks}")),
+            (None, None, false) if self.closed => Some(format!(
+                "{name}: does not hold the rules of this state; what was refused is closed completely"
+            )),
             (None, None, false) => Some(format!("{name}: does not hold the rules")),
             (None, None, true) => None,
         }
@@ -64,6 +69,7 @@ impl LayerStatus {
     /// Notes that the kernel could not be read.
     pub fn doubt(&mut self, why: &str) {
         self.enforced = false;
+        self.closed = false;
         self.unknown.get_or_insert_with(|| why.to_owned());
     }
 }
@@ -72,10 +78,11 @@ impl From<&LayerReport> for LayerStatus {
     fn from(report: &LayerReport) -> Self {
         let (enforced, unknown) = match &report.found {
             LayerFound::Rules => (true, None),
-            LayerFound::Other => (false, None),
+            LayerFound::Other | LayerFound::Closed => (false, None),
             LayerFound::Unread(why) => (false, Some(why.clone())),
         };
         let name = report.layer.as_str().to_owned();
-        Self { name, enforced, unknown, lacks: report.lacks.clone(), owned: report.owned }
+        let closed = report.found == LayerFound::Closed;
+        Self { name, enforced, unknown, lacks: report.lacks.clone(), closed, owned: report.owned }
     }
 }

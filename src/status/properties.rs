@@ -203,6 +203,7 @@ mod tests {
             enforced: true,
             unknown: Some(text("why")),
             lacks: Some(text("netdev")),
+            closed: true,
             owned: true,
         }];
         status.left_out = vec![LeftOutStatus { name: text("work"), reason: text("no"), remedy: text("do") }];

@@ -239,7 +239,14 @@ mod tests {
     use crate::vpn::Situation;
 
     fn layer(name: &Layer, enforced: bool) -> LayerStatus {
-        LayerStatus { name: name.as_str().to_owned(), enforced, unknown: None, lacks: None, owned: true }
+        LayerStatus {
+            name: name.as_str().to_owned(),
+            enforced,
+            unknown: None,
+            lacks: None,
+            closed: false,
+            owned: true,
+        }
     }
 
     #[test]

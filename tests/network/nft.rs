@@ -4,8 +4,10 @@ use crate::support;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use support::kernel::{Backend, REFUSING_SOCKETS};
-use support::{SOON, TUNWARDEN, agent, bus, nft, start_agent, status, tunwarden, wait_for_state};
+use support::kernel::{Backend, REFUSING_LONG_MESSAGES, REFUSING_SOCKETS};
+use support::{
+    SOON, TUNWARDEN, agent, bus, nft, start_agent, start_agent_as, status, tunwarden, wait_for_state,
+};
 use tunwarden::netfilter::own::OwnSocket;
 use tunwarden_lab::{Capture, Flood, Frame, Lab, Process, wait_for, with_lab};
 
@@ -186,6 +188,44 @@ fn tables_of_another_owner_do_not_disable_the_second_layer_for_good() -> Result<
         .with_context(|| agent.log())?;
         ensure!(!raw_leaves(lab, &host, "later")?, "the wire is open");
         host.is_silent("both layers again")
+    })
+}
+
+/// More bytes than the rules of the last resort, and fewer than those of the state.
+const ROOM: &str = "6000";
+
+#[test]
+fn a_second_layer_that_takes_the_last_resort_alone_is_closed_and_no_raw_sender_is_named() -> Result<()> {
+    with_lab(|lab| {
+        lab.host().file("/etc/tunwarden/config.toml", KNOWN)?;
+        let _bus = bus(lab)?;
+        let host = Host::flood(lab)?;
+        ensure!(raw_leaves(lab, &host, "before")?, "the control, without an agent");
+        let command = REFUSING_LONG_MESSAGES.into_iter().chain([ROOM, TUNWARDEN, "agent", "--verbose"]);
+        let mut agent = start_agent_as(lab, lab.host().command(command))?;
+        agent.wait_for_line("Message too long", SOON)?;
+        // Also after the agent has tried again.
+        for _ in 0..2 {
+            wait_for_layer(lab, "it is closed", |layer| layer["closed"] == true)
+                .with_context(|| agent.log())?;
+            let said = status(lab)?;
+            ensure!(said["enforced"] == false && said["verdict"] == "locked", "{said}");
+            ensure!(
+                said["layers"][0]["enforced"] == true && said["layers"][1]["enforced"] == false,
+                "{said}"
+            );
+            let text = tunwarden(lab, ["status"])?.stdout;
+            ensure!(text.contains("others are in force, nothing leaves in clear"), "{text}");
+            ensure!(text.contains("nftables: does not hold the rules of this state"), "{text}");
+            ensure!(!text.contains("raw packet senders"), "{text}");
+            ensure!(agent.log().contains("nothing leaves in clear by the rules of the other layer"));
+            host.is_silent("closed")?;
+            lab.host().raw("eth0", "203.0.113.9:5001")?.count(3).tag("closed-raw").send()?;
+            host.is_silent("a raw sender")?;
+            let left = host.capture.so_far()?.iter().filter(|frame| frame.is_tagged("closed-raw")).count();
+            ensure!(left == 0, "what it says is not so: {left} frames");
+        }
+        Ok(())
     })
 }
 

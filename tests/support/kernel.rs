@@ -43,6 +43,25 @@ pub const REFUSING_SOCKETS: [&str; 3] = [
     "#,
 ];
 
+/// Refuses a command and its children to send more bytes at once than the word after it says, as a kernel does that has
+/// no room for them (EMSGSIZE). The command follows. It is a seccomp filter.
+pub const REFUSING_LONG_MESSAGES: [&str; 3] = [
+    "perl",
+    "-e",
+    r#"
+        use POSIX;
+        my %calls = (x86_64 => [44, 157], aarch64 => [206, 167]);
+        my ($sendto, $prctl) = @{$calls{(POSIX::uname())[4]}};
+        my @filter = ([0x20, 0, 0, 0], [0x15, 0, 3, $sendto], [0x20, 0, 0, 32], [0x25, 0, 1, shift @ARGV],
+            [0x06, 0, 0, 0x00050000 | 90], [0x06, 0, 0, 0x7fff0000]);
+        my $filter = join "", map { pack("SCCL", @$_) } @filter;
+        my $program = pack("Sx6P", scalar(@filter), $filter);
+        syscall($prctl, 38, 1, 0, 0, 0) == 0 or die "no new privileges: $!";
+        syscall($prctl, 22, 2, $program, 0, 0) == 0 or die "filter: $!";
+        exec @ARGV or die "$ARGV[0]: $!"
+    "#,
+];
+
 impl Backend {
     fn word(self) -> &'static str {
         match self {
