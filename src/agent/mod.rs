@@ -171,6 +171,7 @@ impl Agent {
                 () = until_instant(look_due) => self.look_now().await,
                 () = until_instant(refused_due) => self.retry().await,
                 Some(()) = files.hosts.recv() => self.pin_again(),
+                () = self.names.due() => self.pin(),
                 Some(()) = files.users.recv() => self.look_up_owners(),
                 Some(found) = self.owners.found.recv() => self.owners_found(found).await,
                 Some(()) = files.reports.recv() => self.take_left_reports().await,

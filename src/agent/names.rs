@@ -3,15 +3,19 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
+use std::time::Duration;
 
-use futures_util::FutureExt;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::Instant;
 
-use super::{Agent, describe};
+use super::{Agent, describe, until_instant};
 use crate::effects::dns;
 use crate::effects::hosts::{self, Pins, helper};
 use crate::net::HostName;
 use crate::vpn::Event;
+
+/// How long until pins that could not be written are tried again: at first, and at most.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// The names to look up, and the pins.
 #[derive(Debug, Default)]
@@ -20,10 +24,27 @@ pub(super) struct ServerNames {
     waiting: Vec<(HostName, BTreeSet<IpAddr>)>,
     /// The pins that were written last; `None` when it is not known what the file holds.
     pinned: Option<Pins>,
+    /// The pins that could not be written.
+    failed: Option<Failed>,
     /// The last warning about the file.
     complaint: String,
     /// The last request to the unit that may write the file.
-    request: Option<JoinHandle<Result<(), String>>>,
+    request: Option<Request>,
+}
+
+/// Pins that are not in the file, and when they are tried again.
+#[derive(Debug)]
+struct Failed {
+    pins: Pins,
+    at: Instant,
+    after: Duration,
+}
+
+/// A request for these pins, and its answer.
+#[derive(Debug)]
+struct Request {
+    pins: Pins,
+    answer: JoinHandle<Result<(), String>>,
 }
 
 impl ServerNames {
@@ -31,36 +52,66 @@ impl ServerNames {
         self.waiting.extend(names.into_iter().map(|name| (name, resolvers.clone())));
     }
 
-    /// Asks the unit that may write the file to write these pins, after every earlier request.
-    fn request(&mut self, pins: Pins) {
-        let before = self.request.take();
-        self.pinned = Some(pins.clone());
-        self.request = Some(tokio::spawn(async move {
-            if let Some(before) = before {
-                drop(before.await);
-            }
-            helper::ask(Path::new(helper::SOCKET), &pins).await.map_err(|error| describe(&error))
-        }));
-    }
-
-    /// Takes the result of the last request, if it is there.
-    fn take_result(&mut self) {
-        let Some(request) = self.request.take_if(|request| request.is_finished()) else { return };
-        match request.now_or_never() {
-            Some(Ok(Ok(()))) => self.complaint.clear(),
-            Some(Ok(Err(complaint))) => {
-                self.pinned = None;
-                self.complain(complaint);
-            }
-            Some(Err(_)) | None => self.pinned = None,
+    /// Waits until a request is answered, or pins that could not be written are to be tried again.
+    pub(super) async fn due(&mut self) {
+        let failed = self.failed.as_ref().filter(|_| self.request.is_none());
+        let at = failed.map(|failed| failed.at);
+        let answered = tokio::select! {
+            answered = answer(&mut self.request) => answered,
+            () = until_instant(at) => return,
+        };
+        let Some(request) = self.request.take() else { return };
+        match answered {
+            Ok(Ok(())) => self.written(request.pins),
+            Ok(Err(complaint)) => self.refused(request.pins, complaint),
+            Err(error) => self.refused(request.pins, describe(&error)),
         }
     }
 
-    fn complain(&mut self, complaint: String) {
+    /// Whether these pins are in the file, or are on the way there, or could not be written just now.
+    fn are_cared_for(&self, pins: &Pins) -> bool {
+        if let Some(request) = &self.request {
+            return request.pins == *pins;
+        }
+        let waits = |failed: &Failed| failed.pins == *pins && Instant::now() < failed.at;
+        self.pinned.as_ref() == Some(pins) || self.failed.as_ref().is_some_and(waits)
+    }
+
+    /// Asks the unit that may write the file to write these pins, after every earlier request.
+    fn request(&mut self, socket: &'static Path, pins: Pins) {
+        let before = self.request.take();
+        let wanted = pins.clone();
+        let answer = tokio::spawn(async move {
+            if let Some(before) = before {
+                drop(before.answer.await);
+            }
+            helper::ask(socket, &wanted).await.map_err(|error| describe(&error))
+        });
+        self.request = Some(Request { pins, answer });
+    }
+
+    fn written(&mut self, pins: Pins) {
+        self.pinned = Some(pins);
+        self.failed = None;
+        self.complaint.clear();
+    }
+
+    fn refused(&mut self, pins: Pins, complaint: String) {
+        self.pinned = None;
+        let after = self.failed.as_ref().map_or(RETRY.0, |failed| (failed.after * 2).min(RETRY.1));
+        self.failed = Some(Failed { pins, at: Instant::now() + after, after });
         if complaint != self.complaint {
             tracing::warn!("{complaint}");
             self.complaint = complaint;
         }
+    }
+}
+
+/// Waits for the answer to a request; without a request it never ends.
+async fn answer(request: &mut Option<Request>) -> Result<Result<(), String>, JoinError> {
+    match request {
+        Some(request) => (&mut request.answer).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -102,23 +153,81 @@ impl Agent {
     /// Another program wrote the file, so the pins may be gone.
     pub(super) fn pin_again(&mut self) {
         self.names.pinned = None;
-        self.pin();
+        self.names.failed = None;
+        // A request that runs may have written before.
+        self.write_pins(self.machine.pins());
     }
 
     /// Writes the pins to `/etc/hosts`, where a VPN client looks for its server.
     pub(super) fn pin(&mut self) {
-        self.names.take_result();
         let pins = self.machine.pins();
-        if self.names.pinned.as_ref() == Some(&pins) {
-            return;
+        if !self.names.are_cared_for(&pins) {
+            self.write_pins(pins);
         }
+    }
+
+    fn write_pins(&mut self, pins: Pins) {
         match hosts::pin(Path::new(hosts::HOSTS), &pins) {
-            Ok(()) => {
-                self.names.pinned = Some(pins);
-                self.names.complaint.clear();
-            }
-            Err(error) if error.is_read_only() => self.names.request(pins),
-            Err(error) => self.names.complain(describe(&error)),
+            Ok(()) => self.names.written(pins),
+            Err(error) if error.is_read_only() => self.names.request(Path::new(helper::SOCKET), pins),
+            Err(error) => self.names.refused(pins, describe(&error)),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test touches files")]
+mod tests {
+    use super::*;
+
+    fn pins(address: &str) -> Pins {
+        let name = "vpn.example.net".to_owned().try_into().unwrap();
+        Pins::from([(name, BTreeSet::from([address.parse().unwrap()]))])
+    }
+
+    /// Answers one request, and writes its pins into a file.
+    fn serve(socket: &Path) -> std::thread::JoinHandle<String> {
+        let listener = std::os::unix::net::UnixListener::bind(socket).unwrap();
+        std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("hosts");
+            std::fs::write(&path, "127.0.0.1 localhost\n").unwrap();
+            helper::serve(&stream, &stream, &path).unwrap();
+            std::fs::read_to_string(&path).unwrap()
+        })
+    }
+
+    #[tokio::test]
+    async fn a_request_that_failed_is_said_and_made_again_although_nothing_happens() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket: &'static Path = Box::leak(folder.path().join("socket").into_boxed_path());
+        let (mut names, wanted) = (ServerNames::default(), pins("198.51.100.7"));
+        names.request(socket, wanted.clone());
+        assert!(names.are_cared_for(&wanted), "it is asked for once");
+        names.due().await;
+        assert!(names.complaint.contains("tunwarden-hosts.socket cannot be used"), "{}", names.complaint);
+        assert_eq!(names.pinned, None);
+        assert!(names.are_cared_for(&wanted), "not before the delay ends");
+        assert!(!names.are_cared_for(&pins("198.51.100.8")), "others at once");
+        // Nothing happens, and it is due.
+        names.due().await;
+        assert!(!names.are_cared_for(&wanted), "it is tried again");
+        let server = serve(socket);
+        names.request(socket, wanted.clone());
+        names.due().await;
+        assert!(server.join().unwrap().contains("\n198.51.100.7 vpn.example.net\n"));
+        assert_eq!((names.pinned.as_ref(), names.complaint.as_str()), (Some(&wanted), ""));
+        assert!(names.failed.is_none() && names.are_cared_for(&wanted));
+    }
+
+    #[test]
+    fn pins_that_cannot_be_written_are_tried_less_and_less_often() {
+        let mut names = ServerNames::default();
+        let delays = std::iter::repeat_with(|| {
+            names.refused(pins("198.51.100.7"), "no".to_owned());
+            names.failed.as_ref().map_or(0, |failed| failed.after.as_secs())
+        });
+        assert_eq!(delays.take(8).collect::<Vec<_>>(), [1, 2, 4, 8, 16, 32, 60, 60]);
     }
 }

@@ -1,5 +1,6 @@
 //! A VPN server that has only a name: the agent resolves it although no other program can send DNS queries.
 
+mod read_only;
 mod user_profiles;
 
 use crate::support;
