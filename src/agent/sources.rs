@@ -16,6 +16,8 @@ pub(super) struct Sources {
     pub(super) events: mpsc::Sender<Event>,
     /// The processes of VPN clients, whose ends are events.
     pub(super) clients: Watcher,
+    /// Whether sessions of PPPoE count: there is a link of PPP that is no tunnel.
+    pppoe: watch::Sender<bool>,
     /// The servers whose packets have to arrive.
     silence: watch::Sender<Vec<Listening>>,
     /// The management sockets of plain OpenVPN clients.
@@ -43,6 +45,7 @@ impl Sources {
         Self {
             clients: Watcher::new(events.clone()),
             events,
+            pppoe: watch::Sender::default(),
             silence: watch::Sender::default(),
             management: watch::Sender::default(),
             wireguard: watch::Sender::default(),
@@ -67,7 +70,7 @@ impl Agent {
         tokio::spawn(sources::files::watch_users(users_sender));
         tokio::spawn(sources::reports::watch(store.run().to_owned(), store.reports(), reports_sender));
         let events = || self.sources.events.clone();
-        tokio::spawn(sources::links::watch(events()));
+        tokio::spawn(sources::links::watch(self.sources.pppoe.subscribe(), events()));
         let containers = watch::Sender::default();
         let inputs = Inputs { facts: self.sources.facts.subscribe(), containers: containers.subscribe() };
         tokio::spawn(sources::refusals::watch(self.sources.blocked.clone(), inputs));
@@ -86,6 +89,7 @@ impl Agent {
 
     /// Tells the sources which servers, management sockets and devices to watch.
     pub(super) fn direct_sources(&self) {
+        publish(&self.sources.pppoe, self.machine.counts_pppoe());
         publish(&self.sources.silence, self.machine.listening());
         publish(&self.sources.management, self.machine.management_sockets());
         publish(&self.sources.wireguard, self.machine.wireguard_links());

@@ -20,7 +20,7 @@ use nix::libc;
 use rtnetlink::MulticastGroup;
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 pub use route::{Asked, Route, Sender, route};
@@ -70,13 +70,14 @@ pub enum LinksError {
 /// # Errors
 /// When the kernel cannot be asked or does not answer.
 pub async fn snapshot() -> Result<LinkTable, LinksError> {
-    dump::table().await
+    dump::table(&[]).await
 }
 
-/// Sends the table at the start, and again each time it has changed, until the receiver is gone.
-pub async fn watch(events: mpsc::Sender<Event>) {
+/// Sends the table at the start, and again each time it has changed, until the receiver is gone. `sessions` says whether
+/// sessions of PPPoE count now.
+pub async fn watch(mut sessions: watch::Receiver<bool>, events: mpsc::Sender<Event>) {
     let mut last = None;
-    while let Err(error) = follow(&events, &mut last).await {
+    while let Err(error) = follow(&events, &mut sessions, &mut last).await {
         tracing::warn!(error = &error as &dyn std::error::Error, "links cannot be watched, trying again");
         tokio::select! {
             () = events.closed() => return,
@@ -86,11 +87,15 @@ pub async fn watch(events: mpsc::Sender<Event>) {
 }
 
 /// Returns when the receiver is gone.
-async fn follow(events: &mpsc::Sender<Event>, last: &mut Option<LinkTable>) -> Result<(), LinksError> {
+async fn follow(
+    events: &mpsc::Sender<Event>,
+    sessions: &mut watch::Receiver<bool>,
+    last: &mut Option<LinkTable>,
+) -> Result<(), LinksError> {
     // Before the first dump: a change between the two is then seen twice, and never missed.
     let changes = Changes::subscribe().map_err(LinksError::Socket)?;
     loop {
-        let table = dump::table().await?;
+        let table = dump::table(last.as_ref().map_or(&[][..], |last| &last.sessions)).await?;
         if last.as_ref() != Some(&table) {
             if events.send(Event::Links(table.clone())).await.is_err() {
                 return Ok(());
@@ -101,7 +106,7 @@ async fn follow(events: &mpsc::Sender<Event>, last: &mut Option<LinkTable>) -> R
         tokio::select! {
             () = events.closed() => return Ok(()),
             changed = changes.next() => changed.map_err(LinksError::Socket)?,
-            () = pppoe::changed(last.as_ref()) => {}
+            () = pppoe::changed(last.as_ref(), sessions) => {}
         }
     }
 }

@@ -54,6 +54,11 @@ impl Machine {
         Situation { forwarded, ..situation }
     }
 
+    /// Whether a session of PPPoE would count: there is a link of PPP that is no tunnel.
+    pub fn counts_pppoe(&self) -> bool {
+        !self.facts.links.ppp_links(&self.facts.config).is_empty()
+    }
+
     /// The reports of root that still stand, so that the next agent can take them in.
     pub fn reports(&self) -> Vec<Report> {
         self.claims.reports()

@@ -9,7 +9,7 @@ use super::netlink::Kernel;
 use super::table::Draft;
 use super::{LinksError, lookup, pppoe};
 use crate::netlink::{ANSWER, DONE, DUMP, INTERRUPTED, Message, REQUEST, attribute, error_number, message};
-use crate::vpn::{LinkKind, LinkTable};
+use crate::vpn::{LinkKind, LinkTable, PppoeSession};
 
 /// Maximum number of readings of a table that changes during each reading. After that the last table is used. A watcher
 /// gets a notification of the change in any case.
@@ -23,8 +23,8 @@ enum Consistency {
     Interrupted,
 }
 
-/// The links as they are now.
-pub(super) async fn table() -> Result<LinkTable, LinksError> {
+/// The links as they are now. `before` are the sessions of PPPoE that are known.
+pub(super) async fn table(before: &[PppoeSession]) -> Result<LinkTable, LinksError> {
     let mut attempt = 1;
     loop {
         let (draft, consistency) = read().await?;
@@ -32,7 +32,7 @@ pub(super) async fn table() -> Result<LinkTable, LinksError> {
             let table = draft.finish();
             // The sessions are read after the links, because a session begins before the kernel makes its PPP link.
             let has_ppp = table.links.iter().any(|link| link.kind == LinkKind::Ppp);
-            let sessions = if has_ppp { pppoe::sessions() } else { Vec::new() };
+            let sessions = if has_ppp { pppoe::sessions(before) } else { Vec::new() };
             return Ok(LinkTable { sessions, ..table });
         }
         attempt += 1;

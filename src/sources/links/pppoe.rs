@@ -6,10 +6,11 @@
 use std::io::{self, Read};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::net::IfName;
-use crate::vpn::{LinkKind, LinkTable, PppoeSession};
+use crate::vpn::{LinkTable, PppoeSession};
 
 /// The file with the sessions. It does not exist while the kernel's module is not loaded.
 const FILE: &str = "/proc/self/net/pppoe";
@@ -17,18 +18,20 @@ const FILE: &str = "/proc/self/net/pppoe";
 /// Maximum number of bytes that are read: more than 20,000 sessions.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Maximum number of sessions that are used. A machine has one for each line to its provider.
+/// Maximum number of sessions that are used. A machine has one for each line to its provider. A user who opens as many
+/// before the line is dialled keeps it closed.
 const MAX_SESSIONS: usize = 256;
 
-/// How often the file is read while there is a PPP link. The kernel does not report changes of the file, and a link
-/// that dials only when packets wait keeps its name and index when a session begins. PPP repeats its first frame for
-/// half a minute, so a second is soon enough.
+/// How often the file is read while there is a PPP link that is no tunnel. The kernel does not report changes of the
+/// file, and a link that dials only when packets wait keeps its name and index when a session begins. PPP repeats its
+/// first frame for half a minute, so a second is soon enough.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// The sessions as they are now. There are none if the file cannot be read: then no session may send.
-pub(super) fn sessions() -> Vec<PppoeSession> {
+/// The sessions as they are now; those of `before` first, if there are too many. There are none if the file cannot be
+/// read: then no session may send.
+pub(super) fn sessions(before: &[PppoeSession]) -> Vec<PppoeSession> {
     match read() {
-        Ok(text) => parse(&text),
+        Ok(text) => bounded(parse(&text), before),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot read {FILE}: PPPoE is closed");
@@ -37,12 +40,18 @@ pub(super) fn sessions() -> Vec<PppoeSession> {
     }
 }
 
-/// Waits until the sessions differ from those in this table. Without a PPP link it waits without end, because then no
-/// session counts.
-pub(super) async fn changed(table: Option<&LinkTable>) {
-    let has_ppp = |table: &&LinkTable| table.links.iter().any(|link| link.kind == LinkKind::Ppp);
-    let Some(table) = table.filter(has_ppp) else { return std::future::pending().await };
-    while sessions() == table.sessions {
+/// Waits until the sessions differ from those in this table. Without a PPP link that is no tunnel it does not read the
+/// file, because then no session counts.
+pub(super) async fn changed(table: Option<&LinkTable>, counts: &mut watch::Receiver<bool>) {
+    let Some(table) = table else { return std::future::pending().await };
+    loop {
+        // The agent ends.
+        if counts.wait_for(|counts| *counts).await.is_err() {
+            return std::future::pending().await;
+        }
+        if sessions(&table.sessions) != table.sessions {
+            return;
+        }
         sleep(AGAIN).await;
     }
 }
@@ -57,9 +66,21 @@ fn read() -> io::Result<Vec<u8>> {
 /// The sessions in the text of the file, sorted. A line that is not a session is left out.
 pub(crate) fn parse(text: &[u8]) -> Vec<PppoeSession> {
     let lines = text.split_inclusive(|&byte| byte == b'\n').filter_map(|line| line.strip_suffix(b"\n"));
-    let mut sessions: Vec<PppoeSession> = lines.filter_map(session).take(MAX_SESSIONS).collect();
+    let mut sessions: Vec<PppoeSession> = lines.filter_map(session).collect();
     sessions.sort();
     sessions.dedup();
+    sessions
+}
+
+/// As many of these sorted sessions as are used. One of `before` that is still there stays: every user can open many,
+/// and must not end the session of the line.
+fn bounded(sessions: Vec<PppoeSession>, before: &[PppoeSession]) -> Vec<PppoeSession> {
+    if sessions.len() <= MAX_SESSIONS {
+        return sessions;
+    }
+    let (kept, new): (Vec<_>, Vec<_>) = sessions.into_iter().partition(|session| before.contains(session));
+    let mut sessions: Vec<PppoeSession> = kept.into_iter().chain(new).take(MAX_SESSIONS).collect();
+    sessions.sort();
     sessions
 }
 
@@ -143,9 +164,31 @@ mod tests {
         }
     }
 
+    /// A line as `pppoe_seq_show` of Linux prints it (drivers/net/ppp/pppoe.c): `"%08X %pM %8s\n"` of
+    /// `sid`, `remote` and `dev`. `sid` is `__be16` and printed without a conversion, so that the session 0x0102 is 0201
+    /// on a processor that has the low byte first. Not made by this program.
+    #[cfg(target_endian = "little")]
     #[test]
-    fn the_number_of_sessions_is_bounded() {
+    fn a_literal_line_by_the_kernel_s_source_has_the_number_of_the_frame() {
+        let sessions = parsed("00000201 02:00:5e:a0:00:17     eth0\n00000100 02:00:5e:a0:00:18 enp0s31f6\n");
+        let found: Vec<_> =
+            sessions.iter().map(|one| (one.interface.as_str(), one.id, one.peer[5])).collect();
+        assert_eq!(found, [("enp0s31f6", 1, 0x18), ("eth0", 0x0102, 0x17)]);
+    }
+
+    #[test]
+    fn sessions_of_a_user_do_not_push_out_the_line_s_own() {
         let lines: String = (1..1000).map(|id| format!("{} 02:00:00:00:00:17 eth0\n", number(id))).collect();
-        assert_eq!(parsed(&lines).len(), MAX_SESSIONS);
+        let crowd = parsed(&lines);
+        assert_eq!(crowd.len(), 999, "all are read");
+        let mut all = crowd.clone();
+        let own = parsed(&format!("{} 02:00:5e:a0:00:17 eth0\n", number(0xffff)));
+        all.extend(own.clone());
+        let before = bounded(own.clone(), &[]);
+        let found = bounded(all.clone(), &before);
+        assert_eq!(found.len(), MAX_SESSIONS);
+        assert!(found.contains(&own[0]) && found.is_sorted());
+        assert_eq!(bounded(all, &found), found, "no change, no commit");
+        assert_eq!(bounded(crowd, &found).len(), MAX_SESSIONS, "it has ended, and its place is free");
     }
 }

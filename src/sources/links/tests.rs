@@ -52,7 +52,7 @@ fn texts(nets: &[ipnet::IpNet]) -> Vec<String> {
 
 fn watched() -> mpsc::Receiver<Event> {
     let (events, received) = mpsc::channel(4);
-    tokio::spawn(watch(events));
+    tokio::spawn(watch(watch::channel(false).1, events));
     received
 }
 
@@ -230,7 +230,7 @@ fn ten_thousand_routes_are_read_whole_though_their_notifications_are_lost() {
 #[tokio::test]
 async fn a_watch_ends_with_its_receiver() {
     let (events, mut received) = mpsc::channel(1);
-    let watch = tokio::spawn(watch(events));
+    let watch = tokio::spawn(watch(watch::channel(false).1, events));
     assert!(received.recv().await.is_some());
     drop(received);
     timeout(Duration::from_secs(5), watch).await.unwrap().unwrap();
