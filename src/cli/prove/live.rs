@@ -18,6 +18,7 @@ mod shown;
 pub(super) use containers::Containers;
 pub(super) use shown::{in_html, in_json, in_words};
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,6 +34,7 @@ use crate::config::Config;
 use crate::firewall;
 use crate::model::Decision;
 use crate::net::{Family, Transport};
+use crate::netfilter::net::{Net, SafetyNet};
 use crate::sources::links;
 use crate::store::Store;
 use crate::vpn::{LinkTable, Situation, State};
@@ -100,7 +102,13 @@ impl Tried {
 /// Makes containers, unless nothing will be sent.
 pub(super) async fn containers(config: &Config, store: &Store) -> Containers {
     let is_paused = situation(config, store).await.is_ok_and(|now| now.state == State::Paused);
-    if is_paused || has_queue() { Containers::default() } else { Containers::make().await }
+    if is_paused || has_queue() || net().is_err() { Containers::default() } else { Containers::make().await }
+}
+
+/// Makes a net without probes and removes it again.
+fn net() -> io::Result<()> {
+    let groups = vec![vec!["lo".to_owned()]];
+    SafetyNet::make(Net { probes: Vec::new(), groups }).map(drop)
 }
 
 /// Sends probes, if the net can be made.

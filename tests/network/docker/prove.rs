@@ -53,6 +53,24 @@ fn is_clean(docker: &Docker) -> Result<()> {
     })
 }
 
+/// Somebody else's table has the name of the net, as on a kernel that has no such tables: nothing will be sent.
+fn makes_nothing_without_a_net(lab: &Lab, desktop: &Protected<'_>) -> Result<()> {
+    let host = lab.host();
+    let moment = || Ok::<_, anyhow::Error>(host.succeed(["date", "+%s.%N"])?.trim().to_owned());
+    let made = |since: &str, until: &str| {
+        desktop.docker.cli(["events", "--since", since, "--until", until, "--filter", "event=create"])
+    };
+    let begin = moment()?;
+    ensure!(!made("1", &begin)?.is_empty(), "the control: containers were made before");
+    host.succeed("nft add table inet tunwarden_net".split(' '))?;
+    let output = tunwarden(lab, ["prove", "--live"])?;
+    host.succeed("nft delete table inet tunwarden_net".split(' '))?;
+    ensure!(output.status.code() == Some(1), "{output:?}");
+    let made = made(&begin, &moment()?)?;
+    ensure!(made.is_empty(), "{made}");
+    Ok(())
+}
+
 #[test]
 fn containers_are_tried_on_each_network_and_removed_also_when_the_command_is_killed() -> Result<()> {
     with_lab(|lab| {
@@ -94,6 +112,7 @@ fn containers_are_tried_on_each_network_and_removed_also_when_the_command_is_kil
         ensure!(of("eth0".into()).iter().all(|end| end.starts_with("refused")), "past the VPN: {said}");
         is_clean(&desktop.docker)?;
 
+        makes_nothing_without_a_net(lab, &desktop)?;
         let mut command = lab.host().spawn([TUNWARDEN, "prove", "--live"])?;
         wait_for("a container", SOON, || {
             ensure!(command.is_running(), "it has ended: {}", command.log());
