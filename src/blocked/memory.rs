@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::{ContainerName, Containers, Facts, PROVE_CONTAINER, Refused, Who};
+use super::{Containers, Facts, NamedContainer, PROVE_CONTAINER, Refused, Who};
 use crate::config::plain;
 use crate::vpn::{Refusal, State};
 
@@ -32,7 +32,7 @@ pub struct Key {
     pub who: Who,
     /// The container, if Docker lists one at the source address, or if Docker or podman has one with the id of the
     /// unit.
-    pub container: Option<ContainerName>,
+    pub container: Option<NamedContainer>,
     /// Where they were sent.
     pub destination: IpAddr,
     /// The destination port.

@@ -40,7 +40,7 @@ pub const PROVE_CONTAINER: &str = "tunwarden-prove-";
 
 /// A container, for people. Every user of Docker can choose these texts, but only root can choose podman's.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct ContainerName {
+pub struct NamedContainer {
     /// The name that Docker shows: `web`.
     pub name: String,
     /// The name of its image: `nginx:1`.
@@ -53,15 +53,15 @@ pub struct ContainerName {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Containers {
     /// By their bridges and addresses. Two bridges can have the same addresses.
-    pub addresses: BTreeMap<(String, IpAddr), ContainerName>,
+    pub addresses: BTreeMap<(String, IpAddr), NamedContainer>,
     /// By the beginning of their ids.
-    pub ids: BTreeMap<String, ContainerName>,
+    pub ids: BTreeMap<String, NamedContainer>,
 }
 
 impl Containers {
     /// The container that sent the packets. The source address of a raw sender proves nothing, because the sender
     /// writes it.
-    fn of(&self, who: &Who) -> Option<&ContainerName> {
+    fn of(&self, who: &Who) -> Option<&NamedContainer> {
         match who {
             Who::Forwarded(link, source) => self.addresses.get(&(link.clone(), *source)),
             Who::Program(_, unit) => self.ids.get(unit.as_ref()?.container.as_ref()?),
@@ -86,7 +86,7 @@ pub struct Refused {
     /// The unit of its socket, if the socket still exists.
     pub unit: Option<Unit>,
     /// The container of the unit, if an engine other than Docker has its name.
-    pub container: Option<ContainerName>,
+    pub container: Option<NamedContainer>,
     /// The packet.
     pub packet: Packet,
 }

@@ -84,7 +84,7 @@ fn the_reason_is_that_of_the_rule_that_might_have_let_the_packet_through() {
 #[test]
 fn a_user_sees_own_refusals_and_a_container_is_named_by_its_address() {
     let mut memory = Memory::default();
-    let name = ContainerName { name: "web".to_owned(), ..ContainerName::default() };
+    let name = NamedContainer { name: "web".to_owned(), ..NamedContainer::default() };
     let addresses = [(("docker0".to_owned(), "172.17.0.2".parse().unwrap()), name)].into();
     let containers = Containers { addresses, ..Containers::default() };
     let mut take = |refusal: &Refused, now| memory.take(refusal, &facts(), &containers, now);
@@ -134,7 +134,7 @@ fn a_container_that_prove_makes_does_not_wait() {
     for (name, expected) in [("tunwarden-prove-0123456789abcdef-1", 0), ("web", 1)] {
         let mut memory = Memory::default();
         memory.begin(State::Lost, 50);
-        let name = ContainerName { name: name.to_owned(), ..ContainerName::default() };
+        let name = NamedContainer { name: name.to_owned(), ..NamedContainer::default() };
         let addresses = [(("docker0".to_owned(), "172.17.0.2".parse().unwrap()), name)].into();
         let containers = Containers { addresses, ..Containers::default() };
         for port in [53, 443, 80] {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use zbus::{OwnedVariant, Variant};
 
-use crate::blocked::{ContainerName, Group, Who};
+use crate::blocked::{Group, NamedContainer, Who};
 use crate::net::printable;
 
 /// A group of refusals. The keys are explained in `dbus/org.tunwarden.Agent1.xml`.
@@ -44,7 +44,7 @@ pub(super) fn written(group: &Group) -> Written {
 }
 
 /// The name of a container, with its image and its compose project where they are known.
-fn name_of(container: &ContainerName) -> String {
+fn name_of(container: &NamedContainer) -> String {
     let image = Some(container.image.clone()).filter(|image| !image.is_empty());
     let project = container.project.as_ref().map(|project| format!("project {project}"));
     let details: Vec<String> = image.into_iter().chain(project).collect();
@@ -135,7 +135,7 @@ mod tests {
     use crate::blocked::{Key, Unit};
     use crate::vpn::Refusal;
 
-    fn group(who: Who, container: Option<ContainerName>) -> Group {
+    fn group(who: Who, container: Option<NamedContainer>) -> Group {
         let destination = "203.0.113.9".parse().unwrap();
         let key = Key { who, container, destination, port: None, protocol: 17, reason: Refusal::NoVpn };
         Group { key, count: 1, first: 1, last: 1 }
@@ -151,7 +151,7 @@ mod tests {
     fn no_text_of_a_user_has_control_characters_on_the_bus() {
         let source = "172.17.0.2".parse().unwrap();
         let unit = Unit { name: "a\0b.scope".to_owned(), program: Some("a\0b".to_owned()), container: None };
-        let container = ContainerName {
+        let container = NamedContainer {
             name: "w\0eb".to_owned(),
             image: "a\nb".to_owned(),
             project: Some("\u{85}".to_owned()),
@@ -170,7 +170,7 @@ mod tests {
     fn a_container_has_its_image_and_project_where_they_are_known() {
         let named = |image: &str, project: Option<&str>| {
             let project = project.map(ToOwned::to_owned);
-            name_of(&ContainerName { name: "web".to_owned(), image: image.to_owned(), project })
+            name_of(&NamedContainer { name: "web".to_owned(), image: image.to_owned(), project })
         };
         assert_eq!(named("nginx:1", Some("docs")), "web (nginx:1, project docs)");
         assert_eq!([named("nginx:1", None), named("", None)], ["web (nginx:1)", "web"]);
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn a_raw_sender_is_no_container_because_of_the_source_that_it_wrote() {
         let source = "172.17.0.2".parse().unwrap();
-        let raw = group(Who::Raw("eth0".to_owned(), source), Some(ContainerName::default()));
+        let raw = group(Who::Raw("eth0".to_owned(), source), Some(NamedContainer::default()));
         assert_eq!(texts(&raw), ["raw", "172.17.0.2 on eth0", ""]);
     }
 }

@@ -20,7 +20,7 @@ use links::Links;
 use podman::Podman;
 use sockets::Units;
 
-use crate::blocked::{ContainerName, Containers, Facts, Memory, Packet, Refused, RefusedAt, Unit};
+use crate::blocked::{Containers, Facts, Memory, NamedContainer, Packet, Refused, RefusedAt, Unit};
 use crate::netfilter::nflog::Line;
 use crate::netfilter::nflog_socket::{Lines, Received};
 use crate::policy::{LOG_GROUP, LOG_PREFIX};
@@ -145,7 +145,7 @@ async fn unit_of(refusal: &Refused, line: &Line, units: &mut Units) -> Option<Un
 }
 
 /// The container of podman that a unit is for. Docker's containers are in its list.
-async fn container_of(refusal: &Refused, inputs: &Inputs, podman: &mut Podman) -> Option<ContainerName> {
+async fn container_of(refusal: &Refused, inputs: &Inputs, podman: &mut Podman) -> Option<NamedContainer> {
     let id = refusal.unit.as_ref()?.container.as_ref()?;
     if inputs.containers.borrow().ids.contains_key(id) {
         return None;

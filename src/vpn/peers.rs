@@ -74,10 +74,10 @@ impl Facts {
         mark: Option<NonZeroU32>,
     ) -> Peers {
         let mut peers = Peers::default();
-        let places = LazyCell::new(|| self.places());
+        let networks = LazyCell::new(|| self.networks());
         for &endpoint in device.peers.values().flatten() {
             // Without a mark every program may send to the endpoint.
-            if named.contains(&endpoint) || mark.is_some() && places.may_be(&endpoint) {
+            if named.contains(&endpoint) || mark.is_some() && networks.may_be(&endpoint) {
                 peers.in_use.insert(endpoint);
             } else {
                 peers.strays.insert(endpoint);
@@ -86,11 +86,11 @@ impl Facts {
         peers
     }
 
-    fn places(&self) -> Places {
+    fn networks(&self) -> PeerNetworks {
         let internet = Family::ALL.into_iter().flat_map(|family| public(family).networks()).collect();
         let links =
             self.links.links.iter().flat_map(|link| link.addresses.iter().map(IpNet::trunc)).collect();
-        Places { internet, links }
+        PeerNetworks { internet, links }
     }
 
     /// The mark of the packets of root's WireGuard file: what its device says goes before what the file says.
@@ -114,13 +114,13 @@ impl Facts {
 }
 
 /// Where a peer is followed.
-struct Places {
+struct PeerNetworks {
     internet: Vec<IpNet>,
     /// The networks on the links of this machine.
     links: Vec<IpNet>,
 }
 
-impl Places {
+impl PeerNetworks {
     fn may_be(&self, endpoint: &Endpoint) -> bool {
         let is_in = |nets: &[IpNet], address: &IpAddr| nets.iter().any(|net| net.contains(address));
         let address = endpoint.address();

@@ -85,7 +85,7 @@ fn an_answer_has_the_newest_groups_alone() {
 fn a_later_container_with_the_same_address_is_another_group() {
     let mut memory = Memory::default();
     let listed = |name: &str, link: &str| {
-        let name = ContainerName { name: name.to_owned(), ..ContainerName::default() };
+        let name = NamedContainer { name: name.to_owned(), ..NamedContainer::default() };
         let place = (link.to_owned(), "172.17.0.2".parse().unwrap());
         Containers { addresses: [(place, name)].into(), ..Containers::default() }
     };

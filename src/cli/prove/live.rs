@@ -25,7 +25,7 @@ use std::sync::Arc;
 use nix::unistd::{Uid, User};
 
 use self::containers::Untried;
-use self::end::{End, Place, end};
+use self::end::{End, Reached, end};
 use self::origin::{Attachment, Container, Origin};
 use self::probe::{Ground, Probe};
 use super::super::caller;
@@ -241,7 +241,7 @@ fn ground(read: &Read, containers: Vec<Container>) -> Ground {
 }
 
 /// Every link of this machine, grouped by what it means if a probe gets there.
-fn places(read: &Read) -> Vec<(Place, Vec<String>)> {
+fn places(read: &Read) -> Vec<(Reached, Vec<String>)> {
     let Read { machine, situation, links, .. } = read;
     let wires = [&machine.uplinks[..], &machine.ports, &machine.devices].concat();
     let carries = |name: &str| situation.further_tunnels.iter().any(|tunnel| tunnel.as_str() == name);
@@ -250,14 +250,14 @@ fn places(read: &Read) -> Vec<(Place, Vec<String>)> {
     for link in &links.links {
         let name = link.name.clone();
         if wires.contains(&name) {
-            places.push((Place::Wire(name.clone()), vec![name]));
+            places.push((Reached::Wire(name.clone()), vec![name]));
         } else if machine.tunnels.contains(&name) || carries(&name) {
-            places.push((Place::Tunnel(name.clone()), vec![name]));
+            places.push((Reached::Tunnel(name.clone()), vec![name]));
         } else {
             inside.push(name);
         }
     }
-    places.push((Place::Inside, inside));
+    places.push((Reached::Inside, inside));
     places
 }
 

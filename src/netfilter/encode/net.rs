@@ -72,7 +72,7 @@ pub enum Pattern {
 }
 
 /// Where packets enter a chain: the hook, the place among other chains, and the links.
-type Place<'a> = (u32, i32, &'a [String]);
+type Entrance<'a> = (u32, i32, &'a [String]);
 
 /// A chain that counts.
 #[derive(Debug, Clone, Copy)]
@@ -191,8 +191,8 @@ impl Transaction {
     }
 
     /// A chain at a hook that leads into each of these, one after the other; into some only on the way to one link.
-    fn entrance(&mut self, table: TableId, name: &str, place: Place<'_>, to: &[(&str, Option<&[u8; 16]>)]) {
-        self.net_chain(table, name, Some(place));
+    fn entrance(&mut self, table: TableId, name: &str, at: Entrance<'_>, to: &[(&str, Option<&[u8; 16]>)]) {
+        self.net_chain(table, name, Some(at));
         for (chain, link) in to {
             let mut attributes = Vec::new();
             let names = PushRuleAttrs::new(&mut attributes).push_table_bytes(table.name.as_bytes());
@@ -211,11 +211,11 @@ impl Transaction {
         }
     }
 
-    fn net_chain(&mut self, table: TableId, name: &str, place: Option<Place<'_>>) {
+    fn net_chain(&mut self, table: TableId, name: &str, at: Option<Entrance<'_>>) {
         let mut attributes = Vec::new();
         let names = PushChainAttrs::new(&mut attributes).push_table_bytes(table.name.as_bytes());
         let named = names.push_name_bytes(name.as_bytes());
-        match place {
+        match at {
             Some((hook, priority, links)) => {
                 let mut hook = named.nested_hook().push_num(hook).push_priority(priority);
                 if !links.is_empty() {

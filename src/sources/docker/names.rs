@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::DockerError;
 use super::read::{Container, MAX_NAME, Network, cut, of};
-use crate::blocked::{ContainerName, Containers, SHORT_ID};
+use crate::blocked::{Containers, NamedContainer, SHORT_ID};
 use crate::net::IfName;
 
 /// Maximum number of networks, and of containers, that are kept.
@@ -41,7 +41,7 @@ pub(super) fn of_containers(answer: &[u8], bridges: &Bridges) -> Result<Containe
     let mut found = Containers::default();
     for Labelled { id, container, labels } in all.into_iter().take(MOST) {
         let project = labels.as_ref().and_then(|labels| labels.get(PROJECT));
-        let name = ContainerName {
+        let name = NamedContainer {
             name: container.name(),
             image: container.image(),
             project: project.map(|project| cut(project, MAX_NAME)),
@@ -94,7 +94,7 @@ mod tests {
         let answer = br#"[{"Id":"0123456789abcdef","Names":["/we\u0000b"],"Image":"ngi\u001bnx",
             "Labels":{"com.docker.compose.project":"do\ncs"}}]"#;
         let found = of_containers(answer, &Bridges::new()).unwrap();
-        let ContainerName { name, image, project } = &found.ids["0123456789ab"];
+        let NamedContainer { name, image, project } = &found.ids["0123456789ab"];
         assert_eq!((name.as_str(), image.as_str()), ("we\u{fffd}b", "ngi\u{fffd}nx"));
         assert_eq!(project.as_deref(), Some("do\u{fffd}cs"));
     }
@@ -107,7 +107,7 @@ mod tests {
             "Labels": { "com.docker.compose.project": long, (long.clone()): long },
         }]);
         let found = of_containers(answer.to_string().as_bytes(), &Bridges::new()).unwrap();
-        let ContainerName { name, image, project } = &found.ids["0123456789ab"];
+        let NamedContainer { name, image, project } = &found.ids["0123456789ab"];
         let lengths = [name, image, project.as_ref().unwrap()].map(|text| text.chars().count());
         assert_eq!(lengths, [MAX_NAME; 3]);
     }

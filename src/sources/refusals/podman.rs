@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-use crate::blocked::{ContainerName, SHORT_ID};
+use crate::blocked::{NamedContainer, SHORT_ID};
 use crate::net::printable;
 use crate::sources::trusted::TrustedRoot;
 
@@ -36,7 +36,7 @@ const MOST: usize = 4096;
 const LONGEST: usize = 300;
 
 /// The names of containers by the beginning of their ids.
-type Names = BTreeMap<String, ContainerName>;
+type Names = BTreeMap<String, NamedContainer>;
 
 /// Finds the names of containers.
 #[derive(Debug, Default)]
@@ -47,7 +47,7 @@ pub(super) struct Podman {
 
 impl Podman {
     /// The container whose id begins with this one; `None` if root's podman has none.
-    pub(super) async fn name(&mut self, id: &str) -> Option<ContainerName> {
+    pub(super) async fn name(&mut self, id: &str) -> Option<NamedContainer> {
         let pause = if self.names.contains_key(id) { KEPT } else { PAUSE };
         if self.read.is_none_or(|read| read.elapsed() >= pause) {
             self.names = spawn_blocking(|| read(&root())).await.unwrap_or_default();
@@ -113,7 +113,7 @@ fn names(text: &str) -> Names {
         let own = stored.names.into_iter().flatten().next().unwrap_or_else(|| short.clone());
         let metadata = stored.metadata.and_then(|text| serde_json::from_str::<Metadata>(&text).ok());
         let image = metadata.unwrap_or_default().image.unwrap_or_default();
-        Some((short, ContainerName { name: cut(&own), image: cut(&image), project: None }))
+        Some((short, NamedContainer { name: cut(&own), image: cut(&image), project: None }))
     };
     all.into_iter().take(MOST).filter_map(name).collect()
 }

@@ -30,7 +30,7 @@ pub(in crate::cli::prove) enum End {
 
 /// What it means if a probe reaches a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Reached {
     Wire(String),
     Tunnel(String),
     Inside,
@@ -43,13 +43,13 @@ impl End {
 }
 
 /// Where a probe ended. The counters of the net have priority over the error that the sender got.
-pub(super) fn end(sent: &Sent, places: &[(Place, Vec<String>)]) -> End {
+pub(super) fn end(sent: &Sent, groups: &[(Reached, Vec<String>)]) -> End {
     let Sent { probe, error, progress } = sent;
-    if let Some((place, _)) = progress.caught.and_then(|group| places.get(group)) {
-        return match place {
-            Place::Wire(link) => End::Fault(link.clone()),
-            Place::Tunnel(link) => End::Tunnel(link.clone()),
-            Place::Inside => End::Inside,
+    if let Some((reached, _)) = progress.caught.and_then(|group| groups.get(group)) {
+        return match reached {
+            Reached::Wire(link) => End::Fault(link.clone()),
+            Reached::Tunnel(link) => End::Tunnel(link.clone()),
+            Reached::Inside => End::Inside,
         };
     }
     let not_known = |why: &str| End::NotKnown(why.to_owned());
@@ -104,7 +104,7 @@ mod tests {
     fn of(origin: Origin, how: How, error: Option<Errno>, progress: Progress) -> End {
         let to = "203.0.113.9:53".parse().unwrap();
         let probe = Probe { how, origin: Arc::new(origin), to, on: None, tag: [0; 16] };
-        let places = [Place::Wire("eth0".to_owned()), Place::Tunnel("tun0".to_owned()), Place::Inside];
+        let places = [Reached::Wire("eth0".to_owned()), Reached::Tunnel("tun0".to_owned()), Reached::Inside];
         let places = places.map(|place| (place, Vec::new()));
         end(&Sent { probe, error, progress }, &places)
     }
