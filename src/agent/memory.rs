@@ -6,7 +6,7 @@ use crate::bus::BusSignal;
 use crate::status::{Enforcement, Verdict};
 use crate::store::{Applied, Store};
 use crate::system;
-use crate::vpn::{Announcement, Change, LastLoss, ReportLog, Situation};
+use crate::vpn::{Announcement, Change, LastLoss, LastVpn, ReportLog, Situation};
 
 /// The state directory, and what it holds.
 pub(super) struct Memory {
@@ -73,17 +73,23 @@ impl Agent {
     fn last_loss(&mut self) -> Option<LastLoss> {
         let damaged = std::mem::take(&mut self.rules.damaged);
         let held = !damaged && Verdict::of(self.rules.found, self.rules.wanted.state).is_closed();
-        let new = self.announcer.news.iter().rev().find_map(loss);
+        let new = self.announcer.news.iter().rev().find_map(|news| loss(news, self.machine.last()));
         let loss = new.or_else(|| self.memory.kept.loss.clone())?;
         Some(LastLoss { held: loss.held && held, ..loss })
     }
 }
 
-fn loss(news: &BusSignal) -> Option<LastLoss> {
+/// The loss that this news announces. `last` is the VPN that was there last.
+fn loss(news: &BusSignal, last: Option<&LastVpn>) -> Option<LastLoss> {
     let BusSignal::Vpn(Announcement::Lost { name, interface, reason }) = news else { return None };
     let interface = interface.as_ref().map_or_else(String::new, ToString::to_string);
+    let uuid = match last {
+        Some(LastVpn::Profile { uuid, name: of_last }) if of_last == name => Some(uuid.clone()),
+        Some(LastVpn::Profile { .. } | LastVpn::Client { .. }) | None => None,
+    };
     Some(LastLoss {
         name: name.clone(),
+        uuid,
         interface,
         reason: reason.to_string(),
         code: Some(*reason),

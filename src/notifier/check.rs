@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::event::{Check, Checked, Refusal};
+use super::keys::Key;
 use crate::system::{self, program};
 
 /// The program that asks for an administrator's password, and runs a command.
@@ -20,11 +21,8 @@ const NOT_DONE: i32 = 127;
 /// Runs `prove`.
 pub(super) async fn check() -> Result<Check, Refusal> {
     let failed = |why: &str| Refusal::Failed(why.to_owned());
-    let pkexec = program::path(PKEXEC);
-    let pkexec =
-        pkexec.ok_or_else(|| failed("pkexec is not installed; in a terminal: sudo tunwarden prove"))?;
-    let home =
-        var_os("HOME").filter(|home| !home.is_empty()).ok_or_else(|| failed("there is no home folder"))?;
+    let pkexec = program::path(PKEXEC).ok_or(Refusal::Own(Key::NoPkexec))?;
+    let home = var_os("HOME").filter(|home| !home.is_empty()).ok_or(Refusal::Own(Key::NoHome))?;
     let report = PathBuf::from(home).join(name(system::now(), TimeZone::system()));
     let own = current_exe().map_err(|error| failed(&error.to_string()))?;
     let arguments = [OsStr::new("prove"), OsStr::new("--report"), report.as_os_str()];

@@ -1,10 +1,8 @@
 //! The check of this machine that the user asked for. Pure.
 
 use super::event::{Action, Button, Check, Refusal};
+use super::keys::Key;
 use super::machine::{News, Notifier};
-
-/// Why the result of a check is not true for the present state.
-const OLD: &str = "the protection changed during the check; check again";
 
 /// The state of a check of this machine. A check is true only for the state in which it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +42,7 @@ impl Notifier {
         self.check = Checking::None;
         match answer {
             Ok(check) if !is_old => self.check = Checking::Done(check),
-            Ok(_) => self.tell(News::Refused(Button::Check, Refusal::Failed(OLD.to_owned()))),
+            Ok(_) => self.tell(News::Refused(Button::Check, Refusal::Own(Key::CheckOld))),
             Err(refusal) => self.tell(News::Refused(Button::Check, refusal)),
         }
     }

@@ -12,6 +12,7 @@ use zbus::{Connection, MatchRule, MessageStream, ObjectPath, OwnedObjectPath, Pr
 
 use super::ask::refusal;
 use super::event::Refusal;
+use super::keys::Key;
 use crate::sources::network_manager::settings::Settings;
 
 /// NetworkManager's name on the system bus, and the interface of its first object.
@@ -37,12 +38,10 @@ pub(super) async fn connect(uuid: &str) -> Result<(), Refusal> {
     let manager = BusName::from_static_str(MANAGER).map_err(refusal)?;
     // A call to this unique name never starts NetworkManager.
     let Ok(owner) = bus.get_name_owner(manager).await else {
-        return Err(Refusal::Failed("NetworkManager is not running".to_owned()));
+        return Err(Refusal::Own(Key::NoNetworkManager));
     };
     let profile = profile_of(&connection, &owner, uuid).await.ok().flatten();
-    let Some(profile) = profile else {
-        return Err(Refusal::Failed("NetworkManager has no such VPN profile for you".to_owned()));
-    };
+    let profile = profile.ok_or(Refusal::Own(Key::NoProfile))?;
     let ended = activate(&connection, &owner, &profile);
     tokio::time::timeout(TIMEOUT, ended).await.unwrap_or(Ok(()))
 }
@@ -108,14 +107,9 @@ fn result_of(state: u32, reason: u32) -> Option<Result<(), Refusal>> {
         (ACTIVATED, _) => Some(Ok(())),
         // The user has ended the connection.
         (DEACTIVATED, 2) => Some(Ok(())),
-        (DEACTIVATED, 9 | 10) => {
-            Some(Err(Refusal::Failed("NetworkManager has no password for it, or a wrong one".to_owned())))
-        }
-        (DEACTIVATED, 6) => Some(Err(Refusal::Failed("its server did not answer in time".to_owned()))),
-        (DEACTIVATED, _) => {
-            let why = format!("NetworkManager ended it (reason {reason}); see: journalctl -u NetworkManager");
-            Some(Err(Refusal::Failed(why)))
-        }
+        (DEACTIVATED, 9 | 10) => Some(Err(Refusal::Own(Key::NoPassword))),
+        (DEACTIVATED, 6) => Some(Err(Refusal::Own(Key::NoAnswer))),
+        (DEACTIVATED, _) => Some(Err(Refusal::Own(Key::ConnectEnded))),
         _ => None,
     }
 }
@@ -129,8 +123,7 @@ mod tests {
         assert_eq!(result_of(1, 0), None, "it is being activated");
         assert_eq!(result_of(2, 1), Some(Ok(())));
         assert_eq!(result_of(4, 2), Some(Ok(())), "the user has ended it");
-        let password = result_of(4, 9).and_then(Result::err);
-        assert!(matches!(&password, Some(Refusal::Failed(why)) if why.contains("password")), "{password:?}");
-        assert!(matches!(result_of(4, 99), Some(Err(Refusal::Failed(_)))));
+        assert_eq!(result_of(4, 9), Some(Err(Refusal::Own(Key::NoPassword))));
+        assert_eq!(result_of(4, 99), Some(Err(Refusal::Own(Key::ConnectEnded))));
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::keys::Key;
 use crate::status::Status;
 
 /// Something that happened.
@@ -92,7 +93,9 @@ pub enum Refusal {
     NotAllowed,
     /// No agent runs.
     NotRunning,
-    /// Any other reason, with the agent's message.
+    /// A reason that the notifier itself found.
+    Own(Key),
+    /// Any other reason, with the message of another program.
     Failed(String),
 }
 
@@ -111,7 +114,7 @@ pub enum Button {
     /// Connect the last VPN again.
     Reconnect,
     /// Connect this VPN of NetworkManager's.
-    Connect(ManagedVpn),
+    Connect(OfferedVpn),
     /// Show details.
     Details,
     /// Show what was refused.
@@ -147,7 +150,7 @@ impl Button {
 
 /// A VPN profile of NetworkManager's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ManagedVpn {
+pub struct OfferedVpn {
     /// Its name for people. The second profile of one name is `NAME (2)`.
     pub name: String,
     /// Its UUID, by which NetworkManager finds it.

@@ -1,10 +1,10 @@
 //! What the indicator in the panel shows. Pure.
 
-use super::event::{Button, ManagedVpn};
+use super::event::{Button, OfferedVpn};
 use super::keys::Key;
 use super::machine::Notifier;
 use super::notice::{Face, Text};
-use crate::status::{Enforcement, Status};
+use crate::status::{Enforcement, Status, VpnStatus};
 use crate::vpn::State;
 
 /// The lengths of the pauses in the menu, in minutes.
@@ -85,23 +85,29 @@ impl Notifier {
     }
 
     /// The VPNs of NetworkManager that count and that the user can connect now.
-    pub(super) fn connectable(&self) -> Vec<ManagedVpn> {
+    pub(super) fn connectable(&self) -> Vec<OfferedVpn> {
         let status = self.status().filter(|status| {
             self.offers_reconnect() && matches!(status.state, State::Locked | State::Lost | State::Paused)
         });
         let Some(status) = status else { return Vec::new() };
-        let lost = self.loss.as_ref().and_then(|loss| loss.what.as_ref()).map(|loss| loss.name.as_str());
-        let mut found: Vec<ManagedVpn> = Vec::new();
+        let lost = self.loss.as_ref().and_then(|loss| loss.what.as_ref());
+        let is_lost = |vpn: &VpnStatus| {
+            lost.is_some_and(|lost| match &lost.uuid {
+                Some(_) => lost.uuid == vpn.uuid,
+                None => lost.name == vpn.name,
+            })
+        };
+        let mut found: Vec<OfferedVpn> = Vec::new();
         for vpn in status.vpns.iter().filter(|vpn| vpn.counts && vpn.fault.is_none()) {
             let is_up = status.tunnels.iter().any(|tunnel| tunnel.name == vpn.name);
             // The button `Reconnect` connects the lost VPN.
-            if let Some(uuid) = vpn.uuid.clone().filter(|_| !is_up && lost != Some(&vpn.name)) {
+            if let Some(uuid) = vpn.uuid.clone().filter(|_| !is_up && !is_lost(vpn)) {
                 let same = status.vpns.iter().take_while(|one| one.uuid.as_ref() != Some(&uuid));
                 let name = match same.filter(|one| one.uuid.is_some() && one.name == vpn.name).count() {
                     0 => vpn.name.clone(),
                     before => format!("{} ({})", vpn.name, before + 1),
                 };
-                found.push(ManagedVpn { name, uuid });
+                found.push(OfferedVpn { name, uuid });
             }
         }
         found.truncate(MAX_CONNECT);

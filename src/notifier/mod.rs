@@ -35,7 +35,7 @@ mod welcome;
 mod words;
 
 pub use event::{
-    Action, BlockedLine, Button, Check, Checked, Closing, Event, ManagedVpn, Memory, Portal, Refusal, Topic,
+    Action, BlockedLine, Button, Check, Checked, Closing, Event, Memory, OfferedVpn, Portal, Refusal, Topic,
 };
 pub use indicator::Indicator;
 pub use keys::Key;

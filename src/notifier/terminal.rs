@@ -3,6 +3,7 @@
 use std::process::Stdio;
 
 use super::event::Refusal;
+use super::keys::Key;
 use crate::system::program;
 
 /// The programs that open a terminal, with the arguments before the command. The desktop or the user chooses
@@ -12,9 +13,7 @@ const TERMINALS: [(&str, &[&str]); 2] = [("x-terminal-emulator", &["-e"]), ("xdg
 /// Opens the journal, and returns when the terminal is closed.
 pub(super) async fn open_journal() -> Result<(), Refusal> {
     let found = TERMINALS.iter().find_map(|(name, before)| Some((program::path(name)?, before)));
-    let Some((terminal, before)) = found else {
-        return Err(Refusal::Failed("no x-terminal-emulator is installed; try: tunwarden log".to_owned()));
-    };
+    let (terminal, before) = found.ok_or(Refusal::Own(Key::NoTerminal))?;
     #[expect(clippy::disallowed_methods, reason = "the terminal needs the environment of the session")]
     let mut command = tokio::process::Command::new(terminal);
     command.args(*before).args(["tunwarden", "log", "--follow"]);

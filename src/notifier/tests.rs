@@ -63,6 +63,7 @@ fn status(state: State) -> Status {
 fn lost_at(at: u64) -> Status {
     let loss = LastLoss {
         name: "home".to_owned(),
+        uuid: None,
         interface: "tun0".to_owned(),
         reason: Reason::ClientEnded.to_string(),
         code: Some(Reason::ClientEnded),

@@ -220,6 +220,7 @@ impl Notifier {
                 let why = match refusal {
                     Refusal::NotAllowed => Text::new(Key::NotAllowed),
                     Refusal::NotRunning => Text::new(Key::NotRunning),
+                    Refusal::Own(key) => Text::new(*key),
                     Refusal::Failed(why) => Text::new(Key::RefusedWhy).word("why", why),
                 };
                 (self.face(), Key::RefusedTitle, vec![Text::new(what), why])

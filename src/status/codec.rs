@@ -77,7 +77,7 @@ macro_rules! dictionary {
 }
 
 dictionary!(EndpointStatus { address, port, protocol });
-dictionary!(LastLoss { name, interface, reason, seen_by, at } later { code, held });
+dictionary!(LastLoss { name, interface, reason, seen_by, at } later { code, held } known { uuid });
 dictionary!(ConfigurationStatus { source, path } known { fault });
 dictionary!(LeftOutStatus { name, reason, remedy });
 dictionary!(VpnStatus { name, origin, servers, more, counts } known { uuid, mark, fault });

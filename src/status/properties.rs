@@ -241,6 +241,7 @@ mod tests {
     fn loss() -> LastLoss {
         LastLoss {
             name: text("home"),
+            uuid: Some(text("5d6c")),
             interface: text("tun0"),
             reason: text("its interface is gone"),
             code: Some(Reason::LinkGone),

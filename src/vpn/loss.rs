@@ -9,6 +9,9 @@ use super::{Reason, as_code};
 pub struct LastLoss {
     /// The VPN's name.
     pub name: String,
+    /// NetworkManager's UUID of it, if it is NetworkManager's and that is known.
+    #[serde(default)]
+    pub uuid: Option<String>,
     /// Its interface; empty if that is unknown.
     pub interface: String,
     /// Why, as the signal `VpnLost` says it: a sentence for people.

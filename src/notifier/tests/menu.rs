@@ -21,8 +21,8 @@ fn uuid_of(name: &str, number: usize) -> String {
     format!("uuid-{number}-of-{name}")
 }
 
-pub(super) fn managed(name: &str, number: usize) -> ManagedVpn {
-    ManagedVpn { name: name.to_owned(), uuid: uuid_of(name, number) }
+pub(super) fn managed(name: &str, number: usize) -> OfferedVpn {
+    OfferedVpn { name: name.to_owned(), uuid: uuid_of(name, number) }
 }
 
 pub(super) fn with_vpns(vpns: Vec<VpnStatus>, status: Status) -> Status {
@@ -65,9 +65,9 @@ fn a_vpn_that_counts_and_is_not_up_can_be_connected_by_its_name() {
     assert!(menu.contains(&Button::Reconnect), "wg0 has no entry of its own: {menu:?}");
     day.hear(Event::Pressed(Button::Connect(managed("home", 0))));
     assert!(day.actions.contains(&Action::Ask(Button::Connect(managed("home", 0)))));
-    let why = Refusal::Failed("its server did not answer in time".to_owned());
+    let why = Refusal::Own(Key::NoAnswer);
     day.hear(Event::Answered(Button::Connect(managed("home", 0)), Err(why)));
-    assert!(day.reads().contains("could not be connected.\nThe reason: its server"), "{}", day.reads());
+    assert!(day.reads().contains("could not be connected.\nIts server"), "{}", day.reads());
 
     day.agent(with_vpns(vpns.clone(), status(State::Protected)));
     assert_eq!(connects(&day), [""; 0], "a VPN is up");
@@ -97,7 +97,7 @@ fn two_vpns_of_one_name_have_an_entry_each_and_are_connected_by_their_uuids() {
         Day::begin(with_vpns(vec![vpn("home", "networkmanager"), second.clone()], status(State::Locked)));
     assert_eq!(connects(&day), ["Connect home", "Connect home (2)"]);
     let buttons = day.notifier.indicator().buttons;
-    let other = ManagedVpn { name: "home (2)".to_owned(), ..managed("home", 1) };
+    let other = OfferedVpn { name: "home (2)".to_owned(), ..managed("home", 1) };
     assert!(buttons.contains(&Button::Connect(managed("home", 0))), "{buttons:?}");
     assert!(buttons.contains(&Button::Connect(other.clone())), "{buttons:?}");
     assert!(!buttons.contains(&Button::Reconnect), "each has its entry");
@@ -178,4 +178,33 @@ fn a_notice_says_its_category() {
     let mut day = Day::begin(lost_at(START));
     day.back();
     assert_eq!(day.notifier.notice().map(|notice| notice.category()), Some("network.connected"));
+}
+
+#[test]
+fn after_the_loss_of_one_of_two_vpns_of_one_name_the_other_is_offered() {
+    let second = VpnStatus { uuid: Some(uuid_of("home", 1)), ..vpn("home", "networkmanager") };
+    let two = vec![vpn("home", "networkmanager"), second];
+    let after = |uuid: Option<String>| {
+        let lost = lost_at(START);
+        let loss = lost.loss.clone().map(|loss| LastLoss { uuid, ..loss });
+        connects(&Day::begin(with_vpns(two.clone(), Status { loss, ..lost })))
+    };
+    assert_eq!(after(Some(uuid_of("home", 0))), ["Connect home (2)"]);
+    assert_eq!(after(Some(uuid_of("home", 1))), ["Connect home"]);
+    assert_eq!(after(None), [""; 0], "it is not known which one was lost");
+}
+
+/// A sentence in the code is in one language. The sentences of `Refusal::Own` are in all of them.
+#[test]
+fn no_reason_of_the_notifier_s_own_is_only_in_english() {
+    let files = [
+        include_str!("../ask.rs"),
+        include_str!("../check.rs"),
+        include_str!("../checking.rs"),
+        include_str!("../connect.rs"),
+        include_str!("../terminal.rs"),
+    ];
+    let code = files.iter().filter_map(|text| text.split("#[cfg(test)]").next()).flat_map(str::lines);
+    let sentences: Vec<&str> = code.filter(|line| line.to_lowercase().contains("failed(\"")).collect();
+    assert_eq!(sentences, [""; 0]);
 }

@@ -83,6 +83,15 @@ refused-check = Die Prüfung wurde nicht durchgeführt.
 refused-why = Der Grund: { $why }
 not-allowed = Dafür braucht es das Passwort eines Systemverwalters.
 not-running = tunwarden läuft nicht.
+no-pkexec = pkexec ist nicht installiert. In einem Terminal: sudo tunwarden prove
+no-home = Sie haben keinen persönlichen Ordner für den Bericht.
+check-old = Der Schutz hat sich während der Prüfung geändert: Prüfen Sie noch einmal.
+no-network-manager = NetworkManager läuft nicht.
+no-profile = NetworkManager hat für Sie kein solches VPN.
+no-password = NetworkManager hat kein Passwort dafür, oder ein falsches.
+no-answer = Sein Server hat nicht rechtzeitig geantwortet.
+connect-ended = NetworkManager hat die Verbindung beendet. Den Grund zeigt in einem Terminal: journalctl -u NetworkManager
+no-terminal = Es wurde kein Terminalprogramm gefunden. Versuchen Sie: tunwarden log
 
 detail-title = Der Schutz im Einzelnen
 detail-state = Zustand: { $state }

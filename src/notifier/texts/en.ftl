@@ -83,6 +83,15 @@ refused-check = The check was not made.
 refused-why = The reason: { $why }
 not-allowed = It needs an administrator's password.
 not-running = tunwarden is not running.
+no-pkexec = pkexec is not installed. In a terminal: sudo tunwarden prove
+no-home = You have no home folder for the report.
+check-old = The protection changed during the check: check again.
+no-network-manager = NetworkManager is not running.
+no-profile = NetworkManager has no such VPN for you.
+no-password = NetworkManager has no password for it, or a wrong one.
+no-answer = Its server did not answer in time.
+connect-ended = NetworkManager ended the connection. To see why, in a terminal: journalctl -u NetworkManager
+no-terminal = No terminal program was found. Try: tunwarden log
 
 detail-title = Protection in detail
 detail-state = State: { $state }

@@ -83,6 +83,15 @@ refused-check = La comprobación no se hizo.
 refused-why = Motivo: { $why }
 not-allowed = Se necesita la contraseña de un administrador.
 not-running = tunwarden no se está ejecutando.
+no-pkexec = pkexec no está instalado. En una terminal: sudo tunwarden prove
+no-home = No tiene una carpeta personal para el informe.
+check-old = La protección cambió durante la comprobación: compruebe de nuevo.
+no-network-manager = NetworkManager no se está ejecutando.
+no-profile = NetworkManager no tiene esa VPN para usted.
+no-password = NetworkManager no tiene contraseña para ella, o es incorrecta.
+no-answer = Su servidor no respondió a tiempo.
+connect-ended = NetworkManager terminó la conexión. Para ver por qué, en una terminal: journalctl -u NetworkManager
+no-terminal = No se encontró ningún programa de terminal. Pruebe: tunwarden log
 
 detail-title = Detalles de la protección
 detail-state = Estado: { $state }
@@ -156,7 +165,7 @@ check-proven = Comprobado: ningún paquete sale de este equipo sin protección
 check-open = Comprobado: pueden salir paquetes de este equipo sin protección
 check-not-shown = Comprobado: no se sabe si salen paquetes de este equipo sin protección
 check-report = El informe: { $file }
-check-hint = Para enviar también paquetes de prueba, en un terminal: sudo tunwarden prove --live
+check-hint = Para enviar también paquetes de prueba, en una terminal: sudo tunwarden prove --live
 
 reason-link-gone = Su conexión terminó inesperadamente.
 reason-link-down = Su conexión se desactivó.

@@ -83,6 +83,15 @@ refused-check = La vérification n'a pas été faite.
 refused-why = Raison : { $why }
 not-allowed = Le mot de passe d'un administrateur est nécessaire.
 not-running = tunwarden n'est pas en cours d'exécution.
+no-pkexec = pkexec n'est pas installé. Dans un terminal : sudo tunwarden prove
+no-home = Vous n'avez pas de dossier personnel pour le rapport.
+check-old = La protection a changé pendant la vérification : vérifiez de nouveau.
+no-network-manager = NetworkManager n'est pas en cours d'exécution.
+no-profile = NetworkManager n'a pas de tel VPN pour vous.
+no-password = NetworkManager n'a pas de mot de passe pour ce VPN, ou il est faux.
+no-answer = Son serveur n'a pas répondu à temps.
+connect-ended = NetworkManager a mis fin à la connexion. Pour savoir pourquoi, dans un terminal : journalctl -u NetworkManager
+no-terminal = Aucun programme de terminal n'a été trouvé. Essayez : tunwarden log
 
 detail-title = Détails de la protection
 detail-state = État : { $state }

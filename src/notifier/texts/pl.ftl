@@ -95,6 +95,15 @@ refused-check = Sprawdzenie nie zostało wykonane.
 refused-why = Powód: { $why }
 not-allowed = Wymaga to hasła administratora.
 not-running = tunwarden nie działa.
+no-pkexec = pkexec nie jest zainstalowany. W terminalu: sudo tunwarden prove
+no-home = Brak katalogu domowego na raport.
+check-old = Ochrona zmieniła się podczas sprawdzania: należy sprawdzić ponownie.
+no-network-manager = NetworkManager nie działa.
+no-profile = NetworkManager nie ma takiego VPN dla tego użytkownika.
+no-password = NetworkManager nie ma hasła do niego lub jest ono błędne.
+no-answer = Jego serwer nie odpowiedział w porę.
+connect-ended = NetworkManager zakończył połączenie. Aby sprawdzić przyczynę, w terminalu: journalctl -u NetworkManager
+no-terminal = Nie znaleziono programu terminala. Można spróbować: tunwarden log
 
 detail-title = Szczegóły ochrony
 detail-state = Stan: { $state }

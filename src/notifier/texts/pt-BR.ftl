@@ -83,6 +83,15 @@ refused-check = A verificação não foi feita.
 refused-why = Motivo: { $why }
 not-allowed = É necessária a senha de um administrador.
 not-running = O tunwarden não está em execução.
+no-pkexec = O pkexec não está instalado. Em um terminal: sudo tunwarden prove
+no-home = Você não tem uma pasta pessoal para o relatório.
+check-old = A proteção mudou durante a verificação: verifique novamente.
+no-network-manager = O NetworkManager não está em execução.
+no-profile = O NetworkManager não tem essa VPN para você.
+no-password = O NetworkManager não tem senha para ela, ou a senha está errada.
+no-answer = O servidor dela não respondeu a tempo.
+connect-ended = O NetworkManager encerrou a conexão. Para ver por quê, em um terminal: journalctl -u NetworkManager
+no-terminal = Nenhum programa de terminal foi encontrado. Tente: tunwarden log
 
 detail-title = Detalhes da proteção
 detail-state = Estado: { $state }
