@@ -120,7 +120,7 @@ style:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	scripts/words
-	shellcheck hooks/openvpn-up hooks/dispatcher src/cli/prove/live/containers.sh scripts/deps scripts/tree scripts/resolved scripts/test scripts/kernel scripts/kernels scripts/kernel-short scripts/fuzz scripts/words scripts/repo scripts/source scripts/version packaging/debian/p*
+	shellcheck hooks/openvpn-up hooks/dispatcher src/cli/prove/live/containers.sh scripts/deps scripts/tree scripts/resolved scripts/test scripts/kernel scripts/kernels scripts/kernel-short scripts/kernel-ipv6 scripts/fuzz scripts/words scripts/repo scripts/source scripts/version packaging/debian/p*
 
 lint: style cargo-deny
 	$(CARGO) deny check bans licenses sources
