@@ -139,22 +139,22 @@ fn confirmed() -> anyhow::Result<bool> {
 /// Stops the helper that writes `/etc/hosts` for the agent, because it could add a pin again. The agent's unit starts
 /// its socket again.
 async fn end_helper() {
+    // A helper that still runs writes before or after this process.
+    stop(&["tunwarden-hosts.socket", "tunwarden-hosts@*.service"]).await;
+}
+
+/// Stops these units if systemd runs. A machine without the package's units has none of them.
+async fn stop(units: &[&str]) {
     if systemd::is_running() {
-        // A machine without the package has none of these units. A helper that still runs writes before or after this
-        // process.
-        let _ =
-            systemd::systemctl(&["stop", "--quiet", "tunwarden-hosts.socket", "tunwarden-hosts@*.service"])
-                .await;
+        let _ = systemd::systemctl(&[&["stop", "--quiet"][..], units].concat()).await;
     }
 }
 
 /// Stops the unit and ends the agent: a running or restarted agent would put the rules in force again.
 async fn end_agent(store: &Store) -> anyhow::Result<()> {
-    if systemd::is_running() {
-        // systemd would restart the agent if the agent alone ended. A failure of this call is noticed below: the agent
-        // still runs.
-        let _ = systemd::systemctl(&["stop", "--quiet", "tunwarden.service"]).await;
-    }
+    // systemd would restart the agent if the agent alone ended. A failure of this call is noticed below: the agent
+    // still runs.
+    stop(&["tunwarden.service"]).await;
     let Some(pid) = store.running_agent() else { return Ok(()) };
     say(&format!("ending the agent (process {pid})"));
     kill(Pid::from_raw(pid), Signal::SIGTERM)
