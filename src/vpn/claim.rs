@@ -10,7 +10,10 @@ use super::learned::Origin;
 use super::routing::HostRoutes;
 use super::{Lineage, Link, LinkTable, Reason, Report, TunnelSource};
 use crate::config::Config;
-use crate::net::{Endpoint, IfName, Port};
+use crate::net::{AddressSet, Endpoint, Family, IfName, Port};
+
+/// How long a client may take to set the routes of another family after its tunnel carries one, in seconds.
+const GROWTH_TIMEOUT: u64 = 10;
 
 /// The source of a claim, and how its later messages find the claim again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +56,10 @@ pub(super) struct Claim {
     /// Whether the agent ends it in order to start it again.
     pub(super) restarting: bool,
     pub(super) standing: Standing,
+    /// The families that it carries, as the kernel confirmed last.
+    pub(super) carried: Vec<Family>,
+    /// Since when its routes cover a family that the kernel sends elsewhere, in seconds since the epoch.
+    growing: Option<u64>,
     /// Whether NetworkManager no longer lists it, and so will not report its end.
     pub(super) orphan: bool,
     /// When `standing` changed last, in seconds since the epoch.
@@ -68,6 +75,18 @@ pub(super) enum Standing {
     Carrying,
     /// Lost: it carried before, or its link went away before it carried.
     Failed(Reason),
+}
+
+/// What the kernel shows of a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// It carries what it must: these families.
+    Carries(Vec<Family>),
+    /// It carries what it carried before, and its routes cover another family, which the kernel sends elsewhere. A
+    /// client sets one route after the other.
+    Grows,
+    /// It does not carry what it must.
+    Fails(Reason),
 }
 
 /// What the kernel shows, and what it is compared with.
@@ -112,6 +131,8 @@ impl Claim {
             is_of_client: false,
             restarting: false,
             standing: Standing::Coming,
+            carried: Vec::new(),
+            growing: None,
             orphan: false,
             since: now,
         }
@@ -241,19 +262,26 @@ impl Claim {
         !self.is_managed() && self.index.is_some()
     }
 
-    /// Why the kernel does not confirm the claim; `None` when it does.
-    pub(super) fn objection(&self, evidence: &Evidence<'_>) -> Option<Reason> {
+    /// What the kernel shows of the claim.
+    pub(super) fn finding(&self, evidence: &Evidence<'_>) -> Finding {
         let Evidence { links, config, servers } = evidence;
-        let Some(link) = self.link(links, config) else { return Some(Reason::LinkGone) };
+        let Some(link) = self.link(links, config) else { return Finding::Fails(Reason::LinkGone) };
         if !(link.up && link.carrier) {
-            Some(Reason::LinkDown)
-        } else if !link.is_addressed() {
-            Some(Reason::NoAddress)
-        } else {
-            // Routes to a server are the VPN's own.
-            let routes = if self.endpoints.is_empty() { HostRoutes::All } else { HostRoutes::To(*servers) };
-            links.misrouting(link, config, routes)
+            return Finding::Fails(Reason::LinkDown);
         }
+        if !link.is_addressed() {
+            return Finding::Fails(Reason::NoAddress);
+        }
+        // Routes to a server are the VPN's own.
+        let own = if self.endpoints.is_empty() { HostRoutes::All } else { HostRoutes::To(*servers) };
+        let against = |duty: &[AddressSet]| links.misrouting(link, duty, config, own);
+        let mut duty = links.duty(link, config);
+        let Some(reason) = against(&duty) else {
+            return Finding::Carries(duty.iter().map(AddressSet::family).collect());
+        };
+        duty.retain(|set| self.carried.contains(&set.family()));
+        let grows = self.standing == Standing::Carrying && against(&duty).is_none();
+        if grows { Finding::Grows } else { Finding::Fails(reason) }
     }
 
     /// Remembers the index of its link, once the link is there.
@@ -264,29 +292,44 @@ impl Claim {
     }
 
     /// Compares the claim with what the kernel shows. Returns the protection that this ends.
-    pub(super) fn weigh(&mut self, objection: Option<Reason>, now: u64) -> Option<Ending> {
+    pub(super) fn weigh(&mut self, finding: Finding, now: u64) -> Option<Ending> {
         // What was reported lost, or is silent, stays lost until a report or a packet ends that.
         if self.is_doubted() {
             return None;
         }
-        match (self.standing, objection) {
-            (Standing::Coming | Standing::Failed(_), None) => {
+        match (self.standing, finding) {
+            (_, Finding::Carries(families)) => {
+                self.carried = families;
+                self.growing = None;
                 self.stand(Standing::Carrying, now);
                 None
             }
-            (Standing::Carrying, Some(reason)) => self.fail(reason, now),
+            (Standing::Carrying, Finding::Grows) => {
+                let since = self.growing.map_or(now, |since| since.min(now));
+                self.growing = Some(since);
+                if now - since < GROWTH_TIMEOUT { None } else { self.fail(Reason::RoutedPast, now) }
+            }
+            (Standing::Carrying, Finding::Fails(reason)) => self.fail(reason, now),
             // A hook reports the link that is there now. The next link of that name is another tunnel.
-            (Standing::Coming | Standing::Failed(_), Some(Reason::LinkGone)) if self.has_lost_its_link() => {
+            (Standing::Coming | Standing::Failed(_), Finding::Fails(Reason::LinkGone))
+                if self.has_lost_its_link() =>
+            {
                 self.fail(Reason::LinkGone, now)
             }
-            (Standing::Carrying, None) | (Standing::Coming | Standing::Failed(_), Some(_)) => None,
+            (Standing::Coming | Standing::Failed(_), Finding::Fails(_) | Finding::Grows) => None,
         }
+    }
+
+    /// When its routes have to be set, in seconds since the epoch.
+    pub(super) fn growth_ends(&self) -> Option<u64> {
+        self.growing.map(|since| since.saturating_add(GROWTH_TIMEOUT))
     }
 
     pub(super) fn stand(&mut self, standing: Standing, now: u64) {
         if self.standing != standing {
             self.standing = standing;
             self.since = now;
+            self.growing = None;
         }
     }
 }

@@ -13,7 +13,7 @@ use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::kernel::Unclaimed;
-use super::claim::{Claim, Claimant, Ending, Evidence, Standing};
+use super::claim::{Claim, Claimant, Ending, Evidence, Finding, Standing};
 use super::facts::Facts;
 use super::known::Known;
 use super::questions::Questions;
@@ -51,23 +51,23 @@ impl Claims {
         self.find_links(facts);
         self.remember_silence(now);
         self.drop_kernel_claims(facts);
-        let (Unclaimed { claims: fresh, waiting, asked }, mut objections): (Unclaimed, Vec<Option<Reason>>) = {
+        let (Unclaimed { claims: fresh, waiting, asked }, mut findings): (Unclaimed, Vec<Finding>) = {
             let servers = LazyCell::new(|| {
                 Known { facts, claims: &self.list }.allowance(State::Lost).servers().collect()
             });
             let servers = || LazyCell::force(&servers);
             let evidence = Evidence { links: &facts.links, config: &facts.config, servers: &servers };
-            let objections = self.list.iter().map(|claim| facts.objection(claim, &evidence)).collect();
-            (self.unclaimed(facts, &evidence, now), objections)
+            let findings = self.list.iter().map(|claim| facts.finding(claim, &evidence)).collect();
+            (self.unclaimed(facts, &evidence, now), findings)
         };
-        objections.extend(fresh.iter().map(|_| None));
+        findings.extend(fresh.iter().map(|claim| Finding::Carries(claim.carried.clone())));
         self.list.extend(fresh);
         self.waiting = waiting;
         self.questions.keep(asked, facts, now);
         let mut endings = Vec::new();
-        for (claim, objection) in self.list.iter_mut().zip(objections) {
+        for (claim, finding) in self.list.iter_mut().zip(findings) {
             claim.note_link(&facts.links, &facts.config);
-            endings.extend(claim.weigh(objection, now));
+            endings.extend(claim.weigh(finding, now));
         }
         self.list.retain(|claim| !claim.is_abandoned());
         endings

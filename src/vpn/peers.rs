@@ -16,7 +16,7 @@ use std::num::NonZeroU32;
 
 use ipnet::IpNet;
 
-use super::claim::{Claim, Evidence};
+use super::claim::{Claim, Evidence, Finding};
 use super::facts::Facts;
 use super::learned::{LearnedVpn, Origin};
 use super::{ActiveVpn, Profile, Reason, Sender, WireGuardDevice, public};
@@ -42,11 +42,15 @@ impl Facts {
         self.named_for(interface)
     }
 
-    /// Why the kernel does not confirm a claim. A WireGuard device stays as it is when the network under it goes away,
-    /// and nobody reports that.
-    pub(super) fn objection(&self, claim: &Claim, evidence: &Evidence<'_>) -> Option<Reason> {
+    /// What the kernel shows of a claim. A WireGuard device stays as it is when the network under it goes away, and
+    /// nobody reports that.
+    pub(super) fn finding(&self, claim: &Claim, evidence: &Evidence<'_>) -> Finding {
         let is_cut_off = || self.sender(claim) == Sender::Kernel && self.links.lead_nowhere(&self.config);
-        claim.objection(evidence).or_else(|| is_cut_off().then_some(Reason::Unreachable))
+        let finding = claim.finding(evidence);
+        if !matches!(finding, Finding::Fails(_)) && is_cut_off() {
+            return Finding::Fails(Reason::Unreachable);
+        }
+        finding
     }
 
     /// Where the peers of root's WireGuard file are, as far as its device says.

@@ -135,17 +135,9 @@ impl Link {
 }
 
 impl LinkTable {
-    /// Why a tunnel does not carry what it must, by the kernel's routes; `None` when it does.
-    pub(super) fn misrouting(
-        &self,
-        tunnel: &Link,
-        config: &Config,
-        own_routes: HostRoutes<'_>,
-    ) -> Option<Reason> {
-        if self.routing.ranges.is_empty() {
-            return (!tunnel.carries(&config.tunnel.routes)).then_some(Reason::NoRoute);
-        }
-        let wanted = match &config.tunnel.routes {
+    /// What a tunnel must carry, by its own routes and the kernel's answers.
+    pub(super) fn duty(&self, tunnel: &Link, config: &Config) -> Vec<AddressSet> {
+        match &config.tunnel.routes {
             Routes::Default => self.internet_by(tunnel, config),
             Routes::Networks(networks) => {
                 let into = self.into(tunnel);
@@ -155,7 +147,20 @@ impl LinkTable {
                 };
                 if networks.iter().all(has) { networks.iter().copied().map(of).collect() } else { Vec::new() }
             }
-        };
+        }
+    }
+
+    /// Why a tunnel does not carry what it must, by the kernel's routes; `None` when it does.
+    pub(super) fn misrouting(
+        &self,
+        tunnel: &Link,
+        wanted: &[AddressSet],
+        config: &Config,
+        own_routes: HostRoutes<'_>,
+    ) -> Option<Reason> {
+        if self.routing.ranges.is_empty() {
+            return (!tunnel.carries(&config.tunnel.routes)).then_some(Reason::NoRoute);
+        }
         // Another tunnel may have the better metric; what matters is that one carries.
         let tunnels: Vec<&Link> = self.tunnels(config).collect();
         let carried = |set: &AddressSet| {

@@ -4,6 +4,7 @@
 
 mod devices;
 mod events;
+mod growing;
 mod kernel;
 mod makers;
 mod overview;

@@ -3,6 +3,7 @@
 
 mod hung;
 mod kernel;
+mod steps;
 
 use crate::support;
 
@@ -225,15 +226,12 @@ fn questions_by_multicast_into_a_device_are_no_silence() -> Result<()> {
         await_bootstrap(lab, &server(MARKED))?;
         wg_quick(lab, "up", "office")?;
         protected_by(lab, "office").with_context(|| agent.log())?;
-        // wg-quick adds one route after the other. In between, some traffic is routed past the device.
-        let losses = || agent.log().matches(" is lost: ").count();
-        let before = losses();
         lab.isp().signal_all("wireguard-go", Signal::SIGSTOP)?;
         let questions = ["224.0.0.251:5353", "[ff02::fb]:5353"];
         let flood = |target: &str| lab.host().udp(target)?.on("office").flood(20);
         let floods = questions.into_iter().map(flood).collect::<Result<Vec<_>>>()?;
         floods.iter().try_for_each(|flood| flood.await_more(300))?;
-        ensure!(losses() == before, "{}", agent.log());
+        ensure!(!agent.log().contains(" is lost: "), "{}", agent.log());
         ensure!(status(lab)?["state"] == "protected", "{}", status(lab)?);
         // The control: a packet that the server would answer.
         let _flood = lab.host().udp("203.0.113.9:4000")?.from_user("nobody").flood(5)?;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Claims;
 use crate::config::Routes;
 use crate::net::{Endpoint, IfName};
-use crate::vpn::claim::{Claim, Claimant, Evidence, Standing};
+use crate::vpn::claim::{Claim, Claimant, Evidence, Finding, Standing};
 use crate::vpn::facts::Facts;
 use crate::vpn::questions::Question;
 use crate::vpn::{Link, LinkTable};
@@ -91,10 +91,11 @@ impl Claims {
         self.early = facts.links.links.iter().map(|link| link.index).collect();
     }
 
-    /// When a tunnel has waited long enough for a report, in seconds since the epoch.
+    /// When a tunnel has waited long enough for a report, or for its routes, in seconds since the epoch.
     pub(in crate::vpn) fn next_moment(&self) -> Option<u64> {
         let later = self.waiting.iter().filter(|(index, _)| !self.early.contains(index));
-        later.map(|(_, since)| since.saturating_add(REPORT_TIMEOUT)).min()
+        let reports = later.map(|(_, since)| since.saturating_add(REPORT_TIMEOUT));
+        reports.chain(self.list.iter().filter_map(Claim::growth_ends)).min()
     }
 
     /// A link stays claimed after its claim has ended: the end of the claim is also the end of the tunnel.
@@ -165,5 +166,7 @@ fn claim_of(link: &Link, facts: &Facts, evidence: &Evidence<'_>, now: u64) -> Op
     let servers = facts.endpoints_of_interface(&interface);
     let mut claim = Claim::new(Claimant::Kernel, interface.to_string(), Some(interface), servers, now);
     claim.index = Some(link.index);
-    facts.objection(&claim, evidence).is_none().then_some(claim)
+    let Finding::Carries(families) = facts.finding(&claim, evidence) else { return None };
+    claim.carried = families;
+    Some(claim)
 }

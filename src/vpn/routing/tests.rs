@@ -59,7 +59,13 @@ fn against_with(config: &Config, routes: Routes<'_>) -> Option<Reason> {
     ];
     let table = table(&[usual, routes].concat());
     let servers = ["198.51.100.7".parse().unwrap()].into();
-    table.misrouting(&table.links[1], config, HostRoutes::To(&|| &servers))
+    said(&table, 1, config, HostRoutes::To(&|| &servers))
+}
+
+/// What is said against a link of the table.
+fn said(table: &LinkTable, place: usize, config: &Config, own_routes: HostRoutes<'_>) -> Option<Reason> {
+    let link = &table.links[place];
+    table.misrouting(link, &table.duty(link, config), config, own_routes)
 }
 
 fn no_server() -> &'static BTreeSet<IpAddr> {
@@ -152,9 +158,9 @@ fn small_routes_past_the_tunnel_are_no_loss_until_they_add_up() {
 fn a_route_to_a_single_address_is_the_vpn_s_own_while_its_server_is_not_known() {
     let table = table(&[&WHOLE[..], &[("198.51.100.9/32", &[ETH])]].concat());
     let company = networks(&["198.51.100.0/24"]);
-    assert_eq!(table.misrouting(&table.links[1], &company, HostRoutes::All), None);
+    assert_eq!(said(&table, 1, &company, HostRoutes::All), None);
     let none = HostRoutes::To(&no_server);
-    assert_eq!(table.misrouting(&table.links[1], &company, none), Some(Reason::RoutedPast));
+    assert_eq!(said(&table, 1, &company, none), Some(Reason::RoutedPast));
 }
 
 #[test]
@@ -162,7 +168,7 @@ fn a_public_network_on_the_link_is_no_loss_and_half_the_internet_is() {
     let on_link = |address: &str, connected: &str| {
         let mut table = table(&[&WHOLE[..], &[(connected, &[ETH])]].concat());
         table.links[0].addresses.push(net(address));
-        table.misrouting(&table.links[1], &Config::default(), HostRoutes::To(&no_server))
+        said(&table, 1, &Config::default(), HostRoutes::To(&no_server))
     };
     assert_eq!(on_link("203.0.113.66/24", "203.0.113.0/24"), None);
     assert_eq!(on_link("203.0.113.66/20", "203.0.112.0/20"), None);
@@ -170,7 +176,7 @@ fn a_public_network_on_the_link_is_no_loss_and_half_the_internet_is() {
     let mut table = table(&[&WHOLE[..], &[("198.51.100.1/32", &[ETH])]].concat());
     table.routing.on_link.push((ETH, net("198.51.100.1/32")));
     let routes = HostRoutes::To(&no_server);
-    assert_eq!(table.misrouting(&table.links[1], &Config::default(), routes), None, "the peer of a PPP link");
+    assert_eq!(said(&table, 1, &Config::default(), routes), None, "the peer of a PPP link");
 }
 
 #[test]
@@ -210,7 +216,7 @@ fn one_of_two_tunnels_with_the_traffic_is_enough() {
     other.routes = vec![net("0.0.0.0/0")];
     table.links.push(other);
     let routes = || HostRoutes::To(&no_server);
-    assert_eq!(table.misrouting(&table.links[3], &Config::default(), routes()), None);
+    assert_eq!(said(&table, 3, &Config::default(), routes()), None);
     table.links[3].routes.clear();
-    assert_eq!(table.misrouting(&table.links[3], &Config::default(), routes()), Some(Reason::NoRoute));
+    assert_eq!(said(&table, 3, &Config::default(), routes()), Some(Reason::NoRoute));
 }
