@@ -74,7 +74,8 @@ fn each_fault_is_found_and_no_other() {
     assert_eq!(ids(|seen| seen.second_reader = SecondReading::NotAsked), [""; 0], "no rules are in iptables");
     assert_eq!(ids(|seen| seen.status = None), ["agent-not-running"]);
     assert_eq!(ids(|seen| seen.unread = vec!["the server names"]), ["not-read"]);
-    let left_out = LeftOutStatus { name: "a".to_owned(), reason: "b".to_owned(), remedy: "c".to_owned() };
+    let [name, reason, remedy] = ["a", "b", "c"].map(ToOwned::to_owned);
+    let left_out = LeftOutStatus { name, reason, remedy, carries: false };
     assert_eq!(ids(|seen| seen.left_out.push(left_out.clone())), ["profile-left-out"]);
     let refused = Refused { faults: "line 3".to_owned(), source: "kept".to_owned() };
     assert_eq!(ids(|seen| seen.config = Some(refused)), ["config-faults"]);

@@ -180,6 +180,8 @@ pub enum Topic {
     News,
     /// A VPN was lost and came back without a notice.
     Missed,
+    /// A tunnel has all traffic and does not count as a VPN.
+    Uncounted,
     /// The rules were repaired.
     Repaired,
     /// The network asks the user to sign in.

@@ -4,6 +4,7 @@ use super::event::{Button, OfferedVpn};
 use super::keys::Key;
 use super::machine::Notifier;
 use super::notice::{Face, Text};
+use super::uncounted;
 use crate::status::{Enforcement, Status, VpnStatus};
 use crate::vpn::State;
 
@@ -11,6 +12,8 @@ use crate::vpn::State;
 const PAUSES: [u64; 3] = [5, 30, 60];
 /// Maximum number of VPNs in the menu.
 const MAX_CONNECT: usize = 5;
+/// Maximum number of tunnels that do not count in the menu.
+const MAX_UNCOUNTED: usize = 2;
 
 /// The indicator and its menu.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +56,7 @@ impl Notifier {
             None if face == Face::Locked => {}
             None => lines.push(Text::new(Key::NoTunnel)),
         }
+        lines.extend(uncounted::lines(status).take(MAX_UNCOUNTED));
         lines.push(Text::new(Key::Since).moment("at", status.since));
         lines.extend(status.paused_until.map(|until| Text::new(Key::Until).moment("until", until)));
         lines.extend(self.minutes_left.map(|left| Text::new(Key::Left).count("minutes", left)));

@@ -77,6 +77,8 @@ keys! {
     WelcomePause = "welcome-pause",
     WelcomeInit = "welcome-init",
     WelcomeLeave = "welcome-leave",
+    UncountedTitle = "uncounted-title",
+    UncountedBody = "uncounted-body",
     MissedTitle = "missed-title",
     MissedBody = "missed-body",
     MissedClosed = "missed-closed",

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use super::checking::Checking;
 use super::event::{Action, BlockedLine, Button, Closing, Event, Memory, Portal, Refusal, Topic};
+use super::uncounted::Uncounted;
 use crate::status::{Status, Verdict};
 use crate::vpn::{LastLoss, State};
 
@@ -51,6 +52,7 @@ pub struct Notifier {
     pub(super) portal: Portal,
     /// Whether the notice of the first minute is still open.
     pub(super) welcoming: bool,
+    pub(super) uncounted: Option<Uncounted>,
     losses: VecDeque<u64>,
     repairs: VecDeque<u64>,
     flapping: Flapping,
@@ -132,6 +134,7 @@ impl Notifier {
             minutes_left: None,
             portal: Portal::None,
             welcoming: false,
+            uncounted: None,
             losses: VecDeque::new(),
             repairs: VecDeque::new(),
             flapping: Flapping::No,
@@ -205,10 +208,9 @@ impl Notifier {
         };
         let over = self.news.as_ref().and_then(|news| news.seen).map(|seen| seen.saturating_add(MOMENT));
         let of_window = |moments: &VecDeque<u64>| moments.front().map(|first| first.saturating_add(WINDOW));
-        [away, over, of_window(&self.losses), of_window(&self.repairs), self.next_minute()]
-            .into_iter()
-            .flatten()
-            .min()
+        let windows = [of_window(&self.losses), of_window(&self.repairs)];
+        let others = [away, over, self.next_minute(), self.uncounted_moment()];
+        windows.into_iter().chain(others).flatten().min()
     }
 
     pub(super) fn status(&self) -> Option<&Status> {
@@ -339,6 +341,7 @@ impl Notifier {
             // If the clock was set back, these times lie in the future: drop them.
             moments.retain(|&at| at <= now && now - at < WINDOW);
         }
+        self.note_uncounted(now);
         if let Presence::Away { since, told } = &mut self.agent {
             *told |= now.saturating_sub(*since) >= GRACE;
         }

@@ -30,6 +30,7 @@ mod terminal;
 #[cfg(test)]
 mod tests;
 mod tray;
+mod uncounted;
 mod wanted;
 mod welcome;
 mod words;

@@ -27,7 +27,7 @@ impl Notice {
     pub const fn category(&self) -> &'static str {
         match (self.topic, self.face) {
             (Topic::Lost | Topic::Flapping | Topic::Missed, _) => "network.disconnected",
-            (Topic::NotEnforced | Topic::Gone | Topic::Repaired, _) => "network.error",
+            (Topic::NotEnforced | Topic::Gone | Topic::Repaired | Topic::Uncounted, _) => "network.error",
             (Topic::News, Face::Protected) => "network.connected",
             (
                 Topic::News

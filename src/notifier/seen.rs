@@ -26,6 +26,7 @@ impl Notifier {
             | Topic::Gone
             | Topic::NotEnforced
             | Topic::Paused(_)
+            | Topic::Uncounted
             | Topic::Portal => {}
         }
     }
@@ -50,6 +51,7 @@ impl Notifier {
                 | Topic::Paused(_)
                 | Topic::Flapping
                 | Topic::Lost
+                | Topic::Uncounted
                 | Topic::Portal,
                 Closing::Dismissed | Closing::Faded,
             ) => {

@@ -7,6 +7,7 @@ mod limit;
 mod menu;
 mod missed;
 mod texts;
+mod uncounted;
 mod welcome;
 
 use jiff::tz::TimeZone;

@@ -37,6 +37,7 @@ impl Notifier {
         let news = self.news.as_ref().map(|news| &news.what).filter(|news| quiet && self.is_still_true(news));
         found.extend(news.map(|news| self.of_news(news)));
         found.extend(self.missed.as_ref().map(|loss| self.of_missed(loss)));
+        found.extend(self.of_uncounted());
         found.extend(self.repaired.as_ref().map(|repairs| self.of_repairs(repairs)));
         found.extend(self.of_portal());
         found.extend(self.of_welcome());
@@ -142,6 +143,7 @@ impl Notifier {
         };
         let mut body: Vec<Text> = loss.what.iter().filter_map(why).collect();
         body.extend(self.leaves(Key::LostBody));
+        body.extend(self.uncounted_lines());
         if self.waiting > 0 {
             body.push(Text::new(Key::Waiting).count("count", self.waiting.into()));
         }
@@ -276,7 +278,9 @@ impl Notifier {
         notice.buttons.retain(|button| *button != Button::Details);
         notice.buttons.push(Button::Blocked);
         if let Some(status) = self.status() {
-            notice.body.extend(self.details(status));
+            let details = self.details(status).into_iter();
+            let new: Vec<Text> = details.filter(|line| !notice.body.contains(line)).collect();
+            notice.body.extend(new);
         }
         notice.body.push(Text::new(Key::DetailHint));
         notice

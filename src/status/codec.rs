@@ -79,7 +79,7 @@ macro_rules! dictionary {
 dictionary!(EndpointStatus { address, port, protocol });
 dictionary!(LastLoss { name, interface, reason, seen_by, at } later { code, held } known { uuid });
 dictionary!(ConfigurationStatus { source, path } known { fault });
-dictionary!(LeftOutStatus { name, reason, remedy });
+dictionary!(LeftOutStatus { name, reason, remedy } later { carries });
 dictionary!(VpnStatus { name, origin, servers, more, counts } known { uuid, mark, fault });
 dictionary!(ManagementStatus { file, socket, heard } known { fault });
 dictionary!(LayerStatus { name, enforced } later { closed, owned } known { lacks, unknown });

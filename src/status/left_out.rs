@@ -14,6 +14,8 @@ pub struct LeftOutStatus {
     pub reason: String,
     /// What to do about it.
     pub remedy: String,
+    /// Whether it is a tunnel that has all traffic and does not count, so that nothing passes through it.
+    pub carries: bool,
 }
 
 impl LeftOutStatus {
@@ -25,6 +27,32 @@ impl LeftOutStatus {
 
 impl From<(String, LeftOut)> for LeftOutStatus {
     fn from((name, what): (String, LeftOut)) -> Self {
-        Self { name, reason: what.reason(), remedy: what.remedy() }
+        Self { name, reason: what.reason(), remedy: what.remedy(), carries: carries(&what) }
+    }
+}
+
+/// Whether this is said of a tunnel that has all traffic.
+fn carries(what: &LeftOut) -> bool {
+    match what {
+        LeftOut::NoTunnel(_)
+        | LeftOut::NotNamed(_)
+        | LeftOut::UsersDevice
+        | LeftOut::Unanswered
+        | LeftOut::ManagerLeft => true,
+        LeftOut::Servers(_)
+        | LeftOut::MoreServers { .. }
+        | LeftOut::NamesOfFiles(_)
+        | LeftOut::File { .. }
+        | LeftOut::Unmarked(_)
+        | LeftOut::Kind(_)
+        | LeftOut::TunnelNamed(..)
+        | LeftOut::UnmarkedFile(..)
+        | LeftOut::NoServer
+        | LeftOut::Strays(_)
+        | LeftOut::Broadcast(_)
+        | LeftOut::SharedMark(..)
+        | LeftOut::Dns(_)
+        | LeftOut::Names(..)
+        | LeftOut::TooManyNames(_) => false,
     }
 }

@@ -206,7 +206,8 @@ mod tests {
             closed: true,
             owned: true,
         }];
-        status.left_out = vec![LeftOutStatus { name: text("work"), reason: text("no"), remedy: text("do") }];
+        let (name, reason, remedy) = (text("work"), text("no"), text("do"));
+        status.left_out = vec![LeftOutStatus { name, reason, remedy, carries: true }];
         let (name, origin, servers) = (text("work"), text("wireguard"), vec![text("198.51.100.1:1/udp")]);
         let (mark, fault) = (Some(text("0x7")), Some(text("no")));
         let uuid = Some(text("5d6c"));

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::menu::managed;
 use super::*;
 use crate::status::{Unread, Verdict};
+use crate::vpn::LeftOut;
 
 fn any_state() -> impl Strategy<Value = State> {
     prop::sample::select(State::ALL.to_vec())
@@ -23,6 +24,7 @@ fn any_topic() -> impl Strategy<Value = Topic> {
         Lost,
         News,
         Missed,
+        Uncounted,
         Repaired,
         Portal,
         Welcome,
@@ -49,9 +51,12 @@ fn any_event() -> impl Strategy<Value = Event> {
         Enforcement::NotEnforced,
         Enforcement::Unknown(Unread::Failed),
     ]);
-    let agent = (any_state(), found, 0u32..9, any::<bool>()).prop_map(|(state, found, repairs, lost)| {
+    let agent = (any_state(), found, 0u32..9, any::<bool>(), any::<bool>());
+    let agent = agent.prop_map(|(state, found, repairs, lost, carries)| {
         let loss = (lost || state == State::Lost).then(|| lost_at(START).loss).flatten();
-        Event::Agent(Some(Box::new(Status { repairs, loss, ..status(state) }.found(found))))
+        let uncounted = carries.then(|| ("wg0".to_owned(), LeftOut::NotNamed(None)).into());
+        let left_out = uncounted.into_iter().collect();
+        Event::Agent(Some(Box::new(Status { repairs, loss, left_out, ..status(state) }.found(found))))
     });
     prop_oneof![
         5 => agent,
@@ -85,6 +90,8 @@ fn claims(key: Key) -> Option<&'static [Verdict]> {
         Key::ResumedLocked,
         Key::MissedClosed,
         Key::CheckProven,
+        Key::UncountedTitle,
+        Key::UncountedBody,
     ];
     let locked = [Key::WelcomeTitle, Key::WelcomeBody];
     let known = [

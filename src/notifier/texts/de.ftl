@@ -68,6 +68,8 @@ welcome-pause = Alles für eine Weile öffnen: die Pause im Menü des Schilds in
 welcome-init = Den Schutz an diesen Rechner anpassen, in einem Terminal: sudo tunwarden init
 welcome-leave = Ihn entfernen: sudo apt remove tunwarden
 
+uncounted-title = Durch { $name } geht nichts
+uncounted-body = Der gesamte Datenverkehr geht in { $name }. Das zählt nicht als Ihr VPN.
 missed-title = Das VPN ging verloren, während Sie weg waren
 missed-body = { $name } ging um { $at } Uhr verloren und ist zurück.
 missed-closed = In dieser Zeit hat nichts diesen Rechner ungeschützt verlassen.

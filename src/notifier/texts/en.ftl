@@ -68,6 +68,8 @@ welcome-pause = To open everything for a while: the pause in the menu of the shi
 welcome-init = To fit the protection to this computer, in a terminal: sudo tunwarden init
 welcome-leave = To remove it: sudo apt remove tunwarden
 
+uncounted-title = Nothing passes through { $name }
+uncounted-body = All traffic goes into { $name }, which does not count as your VPN.
 missed-title = The VPN was lost while you were away
 missed-body = { $name } was lost at { $at } and is back.
 missed-closed = Nothing left this computer unprotected during that time.

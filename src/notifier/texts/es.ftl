@@ -68,6 +68,8 @@ welcome-pause = Para abrirlo todo un rato: la pausa, en el menú del escudo del 
 welcome-init = Para adaptar la protección a este equipo, en una terminal: sudo tunwarden init
 welcome-leave = Para desinstalarlo: sudo apt remove tunwarden
 
+uncounted-title = Nada pasa por { $name }
+uncounted-body = Todo el tráfico va a { $name }, que no cuenta como su VPN.
 missed-title = La VPN se perdió durante su ausencia
 missed-body = { $name } se perdió a las { $at } y se ha restablecido.
 missed-closed = Durante ese tiempo, nada salió de este equipo sin protección.

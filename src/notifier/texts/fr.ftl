@@ -68,6 +68,8 @@ welcome-pause = Pour tout ouvrir un moment : la pause, dans le menu du bouclier
 welcome-init = Pour adapter la protection à cet ordinateur, dans un terminal : sudo tunwarden init
 welcome-leave = Pour désinstaller tunwarden : sudo apt remove tunwarden
 
+uncounted-title = Rien ne passe par { $name }
+uncounted-body = Tout le trafic va dans { $name }, qui n'est pas pris en compte comme votre VPN.
 missed-title = Le VPN a été perdu pendant votre absence
 missed-body = { $name } a été perdu à { $at }, puis rétabli.
 missed-closed = Pendant ce temps, rien n'a quitté cet ordinateur sans protection.

@@ -80,6 +80,8 @@ welcome-pause = Aby otworzyć wszystko na chwilę: wstrzymanie w menu tarczy na 
 welcome-init = Aby dostosować ochronę do tego komputera, w terminalu: sudo tunwarden init
 welcome-leave = Aby usunąć ten program: sudo apt remove tunwarden
 
+uncounted-title = Nic nie przechodzi przez { $name }
+uncounted-body = Cały ruch trafia do { $name }, ale nie jest to uwzględniane jako VPN.
 missed-title = Podczas nieobecności utracono VPN
 missed-body = { $name }: utracono o { $at }, połączenie już wróciło.
 missed-closed = W tym czasie nic nie opuściło tego komputera bez ochrony.

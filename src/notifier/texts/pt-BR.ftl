@@ -68,6 +68,8 @@ welcome-pause = Para abrir tudo por um tempo: a pausa, no menu do escudo no pain
 welcome-init = Para adaptar a proteção a este computador, em um terminal: sudo tunwarden init
 welcome-leave = Para removê-lo: sudo apt remove tunwarden
 
+uncounted-title = Nada passa por { $name }
+uncounted-body = Todo o tráfego vai para { $name }, que não conta como sua VPN.
 missed-title = A VPN foi perdida enquanto você estava ausente
 missed-body = { $name } foi perdida às { $at } e já voltou.
 missed-closed = Durante esse tempo, nada saiu deste computador sem proteção.
