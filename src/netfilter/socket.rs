@@ -179,14 +179,25 @@ fn dump_everything() -> io::Result<Option<Vec<Message>>> {
 /// Gives every datagram of the answer to `take`; `false` when the answer does not hold any more, or was cut.
 pub(super) fn answered(
     question: &[u8],
-    mut take: impl FnMut(&[u8]) -> Result<Progress, Malformed>,
+    take: impl FnMut(&[u8]) -> Result<Progress, Malformed>,
 ) -> io::Result<bool> {
     // A new socket each time: it holds nothing of an earlier dump that was not read to its end.
     let socket = open(0)?;
-    let mut buffer = vec![0; LARGEST_DUMP];
     send(raw(&socket), question, MsgFlags::empty())?;
+    is_whole(|buffer| recvfrom::<NetlinkAddr>(raw(&socket), buffer), take)
+}
+
+/// The length of a datagram, and who has sent it.
+type Datagram = (usize, Option<NetlinkAddr>);
+
+/// The same for the datagrams that `receive` puts into a buffer.
+pub(super) fn is_whole(
+    mut receive: impl FnMut(&mut [u8]) -> nix::Result<Datagram>,
+    mut take: impl FnMut(&[u8]) -> Result<Progress, Malformed>,
+) -> io::Result<bool> {
+    let mut buffer = vec![0; LARGEST_DUMP];
     loop {
-        let (length, from) = match recvfrom::<NetlinkAddr>(raw(&socket), &mut buffer) {
+        let (length, from) = match receive(&mut buffer) {
             Ok(received) => received,
             Err(Errno::EINTR) => continue,
             Err(Errno::ENOBUFS) => return Ok(false),
@@ -322,7 +333,17 @@ pub(super) fn raw(socket: &OwnedFd) -> std::os::fd::RawFd {
 /// Reads one datagram. `policies` holds policies of `FORWARD` until the generation that they belong to.
 fn receive(socket: &OwnedFd, policies: &mut Vec<Given>) -> io::Result<Received> {
     let mut buffer = [0; LARGEST];
-    match recvfrom::<NetlinkAddr>(raw(socket), &mut buffer) {
+    let received = recvfrom::<NetlinkAddr>(raw(socket), &mut buffer);
+    understood(received, &buffer, policies)
+}
+
+/// The same for a datagram that was received into this buffer.
+pub(super) fn understood(
+    datagram: nix::Result<Datagram>,
+    buffer: &[u8],
+    policies: &mut Vec<Given>,
+) -> io::Result<Received> {
+    match datagram {
         // Port 0 is the kernel. Other processes may send to a netlink socket too.
         Ok((length, Some(from))) if from.pid() == 0 => Ok(received(&buffer[..length], policies)
             .unwrap_or_else(|Malformed| {

@@ -172,3 +172,64 @@ fn a_dump_that_is_cut_or_that_tables_change_during_is_read_again() {
     assert!(left > 0, "it never gives up");
     assert_eq!(read(&[]).0, Err("one dump too many".to_owned()), "an error is no cut answer");
 }
+
+#[test]
+fn a_cut_answer_is_read_again_and_a_signal_ends_no_answer() {
+    use nix::errno::Errno;
+    use nix::sys::socket::NetlinkAddr;
+
+    use super::dump::Progress;
+    use super::socket::is_whole;
+    let take = |datagram: &[u8]| match datagram {
+        b"more" => Ok(Progress::More),
+        b"done" => Ok(Progress::Done),
+        b"changed" => Ok(Progress::Again),
+        b"refused" => Ok(Progress::Refused(Errno::EPERM as i32)),
+        _ => Err(Malformed),
+    };
+    // What the socket gives, each with the port of its sender; the result, and how much was not read.
+    let read = |events: &[Result<(&str, u32), Errno>]| {
+        let mut events = events.iter();
+        let receive = |buffer: &mut [u8]| {
+            let (text, port) = (*events.next().ok_or(Errno::EAGAIN)?)?;
+            buffer[..text.len()].copy_from_slice(text.as_bytes());
+            Ok((text.len(), Some(NetlinkAddr::new(port, 0))))
+        };
+        let result = is_whole(receive, take).map_err(|error| error.raw_os_error());
+        (result, events.len())
+    };
+    let of_kernel = |text| Ok((text, 0));
+    let (more, done) = (of_kernel("more"), of_kernel("done"));
+    assert_eq!(read(&[Err(Errno::EINTR), more, Err(Errno::EINTR), done]), (Ok(true), 0));
+    assert_eq!(read(&[more, Err(Errno::ENOBUFS), done]), (Ok(false), 1), "more than the socket could keep");
+    assert_eq!(read(&[more, of_kernel("changed"), done]), (Ok(false), 1), "NLM_F_DUMP_INTR");
+    assert_eq!(read(&[Ok(("refused", 7)), done]), (Ok(true), 0), "of another process");
+    for (last, error) in [
+        (of_kernel("refused"), Some(Errno::EPERM as i32)),
+        (Err(Errno::ENOMEM), Some(Errno::ENOMEM as i32)),
+        (of_kernel("mor"), None),
+    ] {
+        assert_eq!(read(&[more, last, done]), (Err(error), 1), "{last:?}");
+    }
+}
+
+#[test]
+fn changes_that_the_socket_could_not_keep_are_unknown_and_take_no_policy_with_them() {
+    use nix::errno::Errno;
+    use nix::sys::socket::NetlinkAddr;
+
+    use super::socket::{Received, understood};
+    let datagram = generation(7, 42, b"nft");
+    let of = |result| {
+        let mut policies = vec![(crate::net::Family::V4, Policy::Drop, Request::Change)];
+        let received = understood(result, &datagram, &mut policies).map_err(|error| error.raw_os_error());
+        (received, policies.len())
+    };
+    let by = |port| Ok((datagram.len(), Some(NetlinkAddr::new(port, 0))));
+    assert_eq!(of(Err(Errno::ENOBUFS)), (Ok(Received::Unknown), 0));
+    let (received, left) = of(by(0));
+    assert!(matches!(&received, Ok(Received::Changes(changes, set)) if changes.len() == 1 && set.len() == 1));
+    assert_eq!(left, 0, "the control: {received:?}");
+    assert_eq!(of(by(9)), (Ok(Received::Changes(Vec::new(), Vec::new())), 1), "of another process");
+    assert_eq!(of(Err(Errno::EAGAIN)), (Err(Some(Errno::EAGAIN as i32)), 1));
+}
