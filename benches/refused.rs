@@ -6,7 +6,7 @@
 
 mod figures;
 
-use std::net::UdpSocket;
+use std::net::{TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use figures::{milliseconds, ratios, spread, spread_of};
 use tunwarden::netfilter::nflog_socket::Lines;
+use tunwarden::netfilter::senders::Senders;
 use tunwarden::policy::LOG_GROUP;
 use tunwarden_lab::{Lab, with_lab};
 
@@ -25,6 +26,9 @@ const RUNS: usize = 11;
 
 /// Number of packets in a run in which the sender sends as fast as it can.
 const PACKETS: u64 = 100_000;
+
+/// Number of connections in a run in which a program opens them as fast as it can.
+const CONNECTIONS: u32 = 20_000;
 
 /// Packets per second of the flood whose log lines the agent receives.
 const FLOOD: u32 = 50_000;
@@ -66,10 +70,12 @@ const WITHOUT_LINES: &str = "
 fn main() -> Result<()> {
     println!("{RUNS} runs each, median (min to max)");
     with_lab(refusing)?;
+    with_lab(opening)?;
     with_lab(agent)
 }
 
-/// Refused packets per second of the sender's processor time, with the rules that log for the agent and without them.
+/// Refused packets per second of the sender's processor time, with the rules that log for the agent and the table of senders,
+/// and without both.
 fn refusing(lab: &Lab) -> Result<()> {
     let host = lab.host();
     host.file("/etc/tunwarden/config.toml", KNOWN)?;
@@ -90,6 +96,7 @@ fn refusing(lab: &Lab) -> Result<()> {
             if side == 1 {
                 host.succeed(["sh", "-ec", WITHOUT_LINES])?;
             }
+            let _noted = noted(lab, side == 0)?;
             for (sender, rates) in [&program, &raw].into_iter().zip(&mut rates) {
                 rates[side].push(PACKETS as f64 / sender.burst()?.as_secs_f64());
             }
@@ -103,6 +110,38 @@ fn refusing(lab: &Lab) -> Result<()> {
         println!("refused, {sender}, with / without: {}", ratios(with, without));
     }
     Ok(())
+}
+
+/// The table in which the kernel notes who opens a connection.
+fn noted(lab: &Lab, is_wanted: bool) -> Result<Option<Senders>> {
+    is_wanted.then(|| lab.host().enter(|| Ok(Senders::make()?))).transpose()
+}
+
+/// Refused connections of TCP in a second, with the table of senders and without it.
+fn opening(lab: &Lab) -> Result<()> {
+    lab.host().file("/etc/tunwarden/config.toml", KNOWN)?;
+    lab.host().succeed([TUNWARDEN, "lock"])?;
+    let mut rates: [Vec<f64>; 2] = Default::default();
+    for _ in 0..RUNS {
+        for (side, rates) in rates.iter_mut().enumerate() {
+            let _noted = noted(lab, side == 0)?;
+            rates.push(lab.host().enter(open)?);
+        }
+    }
+    let [with, without] = &rates;
+    println!("refused connections, with the table:    {}", spread_of(with, "connections/s"));
+    println!("refused connections, without the table: {}", spread_of(without, "connections/s"));
+    println!("refused connections, with / without:    {}", ratios(with, without));
+    Ok(())
+}
+
+/// Opens [`CONNECTIONS`], each of which is refused. Returns how many in a second.
+fn open() -> Result<f64> {
+    let began = Instant::now();
+    for _ in 0..CONNECTIONS {
+        ensure!(TcpStream::connect("203.0.113.9:443").is_err(), "it is not refused");
+    }
+    Ok(f64::from(CONNECTIONS) / began.elapsed().as_secs_f64())
 }
 
 /// Number of packets that the ISP's end of the link has received so far.

@@ -24,7 +24,7 @@ use crate::vpn::Refusal;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Who {
     /// A program of this machine, by the user id of its socket and its unit. A packet of the kernel itself has no user
-    /// id, and the unit of a closed socket is not known.
+    /// id, and not every unit is known.
     Program(Option<u32>, Option<Unit>),
     /// A container or virtual machine behind this bridge, or another machine behind this link, by its address.
     Forwarded(String, IpAddr),
@@ -83,7 +83,7 @@ pub struct Refused {
     pub output: Option<String>,
     /// The user id of its socket.
     pub uid: Option<u32>,
-    /// The unit of its socket, if the socket still exists.
+    /// The unit of its socket, if it is known.
     pub unit: Option<Unit>,
     /// The container of the unit, if an engine other than Docker has its name.
     pub container: Option<NamedContainer>,

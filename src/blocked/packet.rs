@@ -32,6 +32,8 @@ pub struct Packet {
     pub source_port: Option<u16>,
     /// Its destination port.
     pub port: Option<u16>,
+    /// The sequence number in its header, if it opens a connection of TCP.
+    pub opening: Option<u32>,
 }
 
 impl Packet {
@@ -92,5 +94,13 @@ fn with_ports([source, destination]: [IpAddr; 2], protocol: u8, header: &[u8]) -
         let bytes: [u8; 2] = header.get(at..at + 2).filter(|_| has_ports)?.try_into().ok()?;
         Some(u16::from_be_bytes(bytes))
     };
-    Packet { source, destination, protocol, source_port: port(0), port: port(2) }
+    let opening = if protocol == TCP { opening(header) } else { None };
+    Packet { source, destination, protocol, source_port: port(0), port: port(2), opening }
+}
+
+/// The sequence number of a packet of TCP that has SYN alone of the flags FIN, SYN, RST and ACK.
+fn opening(header: &[u8]) -> Option<u32> {
+    let is_opening = header.get(13)? & 0x17 == 0x02;
+    let number: [u8; 4] = header.get(4..8).filter(|_| is_opening)?.try_into().ok()?;
+    Some(u32::from_be_bytes(number))
 }

@@ -22,6 +22,7 @@ fn refusal(reason: Refusal, at: RefusedAt, destination: &str, port: u16) -> Refu
         protocol: 17,
         source_port: Some(40000),
         port: Some(port),
+        opening: None,
     };
     let (input, output) = (Some("docker0".to_owned()), Some("eth0".to_owned()));
     Refused { reason, at, input, output, uid: Some(1000), unit: None, container: None, packet }
@@ -190,6 +191,23 @@ fn a_packet_is_read_with_and_without_a_frame_around_it() {
     assert_eq!(Packet::of_frame(&ipv4), Some(packet));
     ipv4[7] = 1;
     assert_eq!(Packet::parse(&ipv4).unwrap().port, None, "a later fragment has no port");
+    ipv4[7] = 0;
+    ipv4.extend([3, 4, 0, 0, 0, 0, 0x50, 0x02]);
+    ipv4[24..26].copy_from_slice(&[1, 2]);
+    let opening = |ipv4: &[u8]| Packet::parse(ipv4).unwrap().opening;
+    assert_eq!(opening(&ipv4), Some(0x0102_0304));
+    let with = |at: usize, value: u8| {
+        let mut other = ipv4.clone();
+        other[at] = value;
+        opening(&other)
+    };
+    assert_eq!(with(33, 0xc2), Some(0x0102_0304), "flags of congestion");
+    assert_eq!(
+        (with(33, 0x12), with(33, 0x10), with(9, 17)),
+        (None, None, None),
+        "an answer, a later one, UDP"
+    );
+    assert_eq!(opening(&ipv4[..33]), None);
 
     // Hop-by-hop options, then UDP.
     let mut ipv6 = vec![0x60, 0, 0, 0, 0, 16, 0, 64];

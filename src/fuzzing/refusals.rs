@@ -5,20 +5,21 @@ use super::assert_plain;
 use crate::blocked::Packet;
 use crate::bus::bounded::sieve;
 use crate::effects::hosts::helper;
-use crate::netfilter::nflog;
+use crate::netfilter::{nflog, senders};
 use crate::sources::links::pppoe;
 use crate::sources::refusals::diag;
 
 /// Maximum number of bytes of a refused packet that the kernel copies.
 const COPIED: usize = 128;
 
-/// The kernel's lines about refused packets, the packets themselves, the kernel's answers about their sockets, its list
-/// of PPPoE sessions, and the agent's request for lines in `/etc/hosts`.
+/// The kernel's lines about refused packets, the packets themselves, the kernel's answers about their senders and their
+/// sockets, its list of PPPoE sessions, and the agent's request for lines in `/etc/hosts`.
 pub(super) fn refusals(data: &[u8]) {
     for line in nflog::parse(data).unwrap_or_default() {
         packet(&line.packet);
     }
     packet(data);
+    let _ = senders::answer(1, data);
     assert!(!diag::is_absent(data) || diag::socket(data).is_none(), "a socket is there and absent");
     let sessions = pppoe::parse(data);
     assert!(sessions.is_sorted());

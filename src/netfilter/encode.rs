@@ -4,13 +4,14 @@
 //! are written by hand:
 //!
 //! - the headers of the messages, which that library writes only for its own kind of batch;
-//! - the instructions `byteorder`, `dynset`, `exthdr` and `limit`, which it does not know;
+//! - the instructions `byteorder`, `dynset`, `exthdr`, `limit` and `socket`, which it does not know;
 //! - `lookup`, whose attributes it numbers in another order than the kernel;
 //! - `counter`, `fib`, `log` and `reject`;
 //! - the byte order of a set's number and timeout, which it writes as the machine does.
 
 mod expression;
 pub mod net;
+pub mod senders;
 
 use netlink_bindings::nftables::{
     PushChainAttrs, PushRuleAttrs, PushSetAttrs, PushSetelemListAttrs, PushTableAttrs, SetFlags, TableFlags,

@@ -18,6 +18,7 @@ pub mod nflog_socket;
 pub mod own;
 pub mod readback;
 pub(crate) mod removal;
+pub mod senders;
 pub mod socket;
 
 pub use held::{HeldChain, HeldRule, HeldTable, Policy};

@@ -23,6 +23,7 @@ use sockets::Units;
 use crate::blocked::{Containers, Facts, Memory, NamedContainer, Packet, Refused, RefusedAt, Unit};
 use crate::netfilter::nflog::Line;
 use crate::netfilter::nflog_socket::{Lines, Received};
+use crate::netfilter::senders::{Opening, Senders};
 use crate::policy::{LOG_GROUP, LOG_PREFIX};
 use crate::system;
 use crate::vpn::Refusal;
@@ -96,7 +97,7 @@ pub async fn watch(blocked: Blocked, inputs: Inputs) {
 async fn listen(blocked: &Blocked, inputs: &Inputs) -> io::Result<Infallible> {
     let mut lines = Lines::listen(LOG_GROUP)?;
     blocked.memory().set_deaf(None);
-    let mut names = Names::default();
+    let mut names = Names { senders: senders(), ..Names::default() };
     let mut minute = tokio::time::interval(MINUTE);
     loop {
         tokio::select! {
@@ -109,9 +110,22 @@ async fn listen(blocked: &Blocked, inputs: &Inputs) -> io::Result<Infallible> {
     }
 }
 
+/// The table in which the kernel notes who opens a TCP connection.
+fn senders() -> Option<Senders> {
+    match Senders::make() {
+        Ok(senders) => Some(senders),
+        Err(error) => {
+            tracing::info!("new TCP connections have no unit in `tunwarden blocked`: nf_tables: {error}");
+            None
+        }
+    }
+}
+
 /// What finds the names of units, links and podman's containers.
 #[derive(Debug, Default)]
 struct Names {
+    /// `None` if the kernel does not take the table.
+    senders: Option<Senders>,
     units: Units,
     links: Links,
     podman: Podman,
@@ -121,7 +135,7 @@ async fn take(blocked: &Blocked, inputs: &Inputs, lines: &[Line], names: &mut Na
     let now = system::now();
     for line in lines {
         if let Some(mut refusal) = refusal(line, &mut names.links) {
-            refusal.unit = unit_of(&refusal, line, &mut names.units).await;
+            refusal.unit = unit_of(&refusal, line, names).await;
             refusal.container = container_of(&refusal, inputs, &mut names.podman).await;
             let (facts, containers) = (inputs.facts.borrow(), inputs.containers.borrow());
             blocked.memory().take(&refusal, &facts, &containers, now);
@@ -129,19 +143,21 @@ async fn take(blocked: &Blocked, inputs: &Inputs, lines: &[Line], names: &mut Na
     }
 }
 
-/// The unit of the socket that sent a packet. A new TCP connection has no socket by now: the answer to its first packet
-/// has closed it. A TCP connection that existed before the refusal got no answer, so it still has its socket.
-async fn unit_of(refusal: &Refused, line: &Line, units: &mut Units) -> Option<Unit> {
+/// The unit of the socket that sent a packet. A new TCP connection has no socket by now, because the answer to its first
+/// packet has closed it, but the kernel has noted its control group before. A TCP connection that existed before the
+/// refusal got no answer, so it still has its socket.
+async fn unit_of(refusal: &Refused, line: &Line, names: &mut Names) -> Option<Unit> {
     let packet = refusal.packet;
     let is_asked = refusal.at == RefusedAt::Output && packet.has_socket();
     let (uid, own, other) = (refusal.uid.filter(|_| is_asked)?, packet.source_port?, packet.port?);
-    let ends = Ends {
-        protocol: packet.protocol,
-        own: (packet.source, own),
-        other: (packet.destination, other),
-        link: line.output.unwrap_or_default(),
-    };
-    units.of(&ends, uid).await
+    let (own, other) = ((packet.source, own), (packet.destination, other));
+    if let (Some(number), Some(senders)) = (packet.opening, &mut names.senders) {
+        // Another program may have a socket with the same ports by now, so no socket is asked for.
+        let group = senders.group(&Opening { own, other, number }).ok()??;
+        return names.units.of_group(group).await;
+    }
+    let ends = Ends { protocol: packet.protocol, own, other, link: line.output.unwrap_or_default() };
+    names.units.of(&ends, uid).await
 }
 
 /// The container of podman that a unit is for. Docker's containers are in its list.

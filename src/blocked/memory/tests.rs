@@ -10,6 +10,7 @@ fn take(memory: &mut Memory, (uid, n): (u32, u32), containers: &Containers, now:
         protocol: 17,
         source_port: Some(40000),
         port: Some(443),
+        opening: None,
     };
     let (at, input) =
         (if uid == 0 { RefusedAt::Forward } else { RefusedAt::Output }, Some("docker0".to_owned()));

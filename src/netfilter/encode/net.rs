@@ -72,7 +72,7 @@ pub enum Pattern {
 }
 
 /// Where packets enter a chain: the hook, the place among other chains, and the links.
-type Entrance<'a> = (u32, i32, &'a [String]);
+pub(super) type Entrance<'a> = (u32, i32, &'a [String]);
 
 /// A chain that counts.
 #[derive(Debug, Clone, Copy)]
@@ -211,7 +211,7 @@ impl Transaction {
         }
     }
 
-    fn net_chain(&mut self, table: TableId, name: &str, at: Option<Entrance<'_>>) {
+    pub(super) fn net_chain(&mut self, table: TableId, name: &str, at: Option<Entrance<'_>>) {
         let mut attributes = Vec::new();
         let names = PushChainAttrs::new(&mut attributes).push_table_bytes(table.name.as_bytes());
         let named = names.push_name_bytes(name.as_bytes());

@@ -64,7 +64,12 @@ impl Units {
         if found.uid != uid {
             return None;
         }
-        unit(self.path(found.cgroup).await?)
+        self.of_group(found.cgroup).await
+    }
+
+    /// The unit that this group is for.
+    pub(super) async fn of_group(&mut self, group: u64) -> Option<Unit> {
+        unit(self.path(group).await?)
     }
 
     fn ask(&mut self, ends: &Ends) -> io::Result<Option<Socket>> {
