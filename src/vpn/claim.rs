@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
+use super::comeback::ClientProgram;
 use super::learned::Origin;
 use super::routing::HostRoutes;
 use super::{Lineage, Link, LinkTable, Reason, Report, TunnelSource};
@@ -180,6 +181,14 @@ impl Claim {
             Claimant::Hook => Origin::Hook,
             Claimant::Management { .. } => Origin::OpenVpn,
             Claimant::Kernel => Origin::WireGuard,
+        }
+    }
+
+    /// The program of its tunnel, if NetworkManager did not make it.
+    pub(super) fn program(&self) -> ClientProgram {
+        match self.claimant {
+            Claimant::Hook | Claimant::Management { .. } => ClientProgram::OpenVpn,
+            Claimant::NetworkManager { .. } | Claimant::Kernel => ClientProgram::Unknown,
         }
     }
 

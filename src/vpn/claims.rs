@@ -135,7 +135,8 @@ impl Claims {
                 Some(LastVpn::Profile { uuid: uuid.clone(), name: claim.name.clone() })
             }
             (Claimant::Hook | Claimant::Management { .. } | Claimant::Kernel, Some(interface)) => {
-                Some(LastVpn::Client { interface: interface.clone(), unit: claim.unit.clone() })
+                let (interface, unit) = (interface.clone(), claim.unit.clone());
+                Some(LastVpn::Client { interface, unit, program: claim.program() })
             }
             (Claimant::Hook | Claimant::Management { .. } | Claimant::Kernel, None) => None,
         }

@@ -36,7 +36,21 @@ pub enum LastVpn {
         interface: IfName,
         /// The client's systemd unit, if it has one.
         unit: Option<String>,
+        /// Which program it is.
+        #[serde(default)]
+        program: ClientProgram,
     },
+}
+
+/// The program of a tunnel that is not NetworkManager's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientProgram {
+    /// OpenVPN: its hook or its management socket has reported the tunnel.
+    OpenVpn,
+    /// Only the kernel shows the tunnel. Any program may have made it: OpenConnect, Tailscale, wg-quick.
+    #[default]
+    Unknown,
 }
 
 /// A VPN that can be brought back.
@@ -77,19 +91,25 @@ pub enum NoComeback {
     #[error("NetworkManager has no VPN profile that counts; see: nmcli connection, and vpn.connections")]
     NoProfile,
     /// None was up before, and there is more than one.
-    #[error("no VPN was up since this agent knows this machine; choose one: nmcli connection up NAME")]
+    #[error(
+        "there are several VPN profiles, and tunwarden does not know which one was connected last; connect one: nmcli \
+         connection up NAME"
+    )]
     Several,
-    /// It was neither NetworkManager's nor of a WireGuard file: most often a plain OpenVPN client's.
+    /// It was not NetworkManager's, no file of root's names it, and no client reported it.
     #[error(
-        "{0} was plain OpenVPN's, not NetworkManager's: its own service has to start it again, such as: \
-         sudo systemctl restart openvpn-client@NAME"
+        "NetworkManager did not start {0}, and tunwarden does not know which program did; connect again in that \
+         program"
     )]
-    Client(IfName),
+    Unknown(IfName),
+    /// It was an OpenVPN client's, without NetworkManager.
+    #[error(
+        "NetworkManager did not start {0}; restart its OpenVPN service, for example: sudo systemctl restart \
+         openvpn-client@NAME"
+    )]
+    OpenVpn(IfName),
     /// The same, and the unit of its client is known.
-    #[error(
-        "{0} was plain OpenVPN's, not NetworkManager's: its own service has to start it again: sudo \
-         systemctl restart {1}"
-    )]
+    #[error("NetworkManager did not start {0}; restart its service: sudo systemctl restart {1}")]
     Unit(IfName, String),
     /// It was wg-quick's, and no unit has such a name, or its file does not count.
     #[error("{0} was wg-quick's, not NetworkManager's; bring it up again: sudo wg-quick up {0}")]
@@ -205,12 +225,17 @@ impl Machine {
     /// The VPN that was there last, if it was not NetworkManager's.
     fn client(&self) -> Option<Result<Comeback, NoComeback>> {
         match self.last()?.clone() {
-            LastVpn::Client { interface, unit: Some(unit) } => Some(Err(NoComeback::Unit(interface, unit))),
-            LastVpn::Client { interface, unit: None } => {
+            LastVpn::Client { interface, unit: Some(unit), .. } => {
+                Some(Err(NoComeback::Unit(interface, unit)))
+            }
+            LastVpn::Client { interface, unit: None, program } => {
                 let all = self.facts.learning.all();
-                let mut files = all.iter().filter(|(_, vpn)| vpn.origin == Origin::WireGuard);
-                let file = files.find(|(_, vpn)| vpn.interface.as_ref() == Some(&interface));
-                Some(match file {
+                let named_by = |origin| {
+                    let mut files = all.iter().filter(|(_, vpn)| vpn.origin == origin);
+                    files.find(|(_, vpn)| vpn.interface.as_ref() == Some(&interface))
+                };
+                let is_openvpn = program == ClientProgram::OpenVpn || named_by(Origin::OpenVpn).is_some();
+                Some(match named_by(Origin::WireGuard) {
                     Some((key, _)) if wireguard_path(key).ends_with(".netdev") => {
                         Err(NoComeback::Networkd(interface))
                     }
@@ -218,7 +243,8 @@ impl Machine {
                         Ok(Comeback::WgQuick(interface))
                     }
                     Some(_) => Err(NoComeback::WgQuick(interface)),
-                    None => Err(NoComeback::Client(interface)),
+                    None if is_openvpn => Err(NoComeback::OpenVpn(interface)),
+                    None => Err(NoComeback::Unknown(interface)),
                 })
             }
             LastVpn::Profile { .. } => None,

@@ -45,7 +45,7 @@ mod uplinks;
 mod without_effect;
 
 pub use action::{Action, Announcement};
-pub use comeback::{Comeback, LastVpn, ManagedVpn, NoComeback};
+pub use comeback::{ClientProgram, Comeback, LastVpn, ManagedVpn, NoComeback};
 pub use device::{Handshake, Traffic, WireGuardDevice};
 pub use docker::{
     DockerBackend, DockerNetwork, DockerReport, DockerView, Forwarded, ForwardedFault, ForwardedReport,

@@ -230,7 +230,7 @@ fn without_networkmanager_reconnect_is_refused_and_names_the_clients_own_service
         becomes(lab, "lost")?;
         let refused = tunwarden(lab, ["reconnect"])?;
         ensure!(refused.status.code() == Some(1), "{refused:?}");
-        ensure!(refused.stderr.contains("its own service has to start it again"), "{}", refused.stderr);
+        ensure!(refused.stderr.contains("restart its OpenVPN service"), "{}", refused.stderr);
         Ok(())
     })
 }

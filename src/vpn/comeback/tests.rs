@@ -289,3 +289,52 @@ fn the_plan_says_who_must_restart_a_plain_client() {
     assert!(said.ends_with("sudo systemctl restart openvpn-client@work.service"), "{said}");
     assert_eq!(story.until_next(), None, "another VPN is not what was lost");
 }
+
+/// A tunnel that carries all traffic and then goes away. `report`: whether OpenVPN's hook has reported it.
+fn plain_tunnel_is_lost(report: bool) -> Story {
+    let mut story = Story::new(Reconnect::Auto);
+    story.step(Event::NetworkManager(Some(NmView { answered: u64::MAX, ..NmView::default() })));
+    story.step(Event::Begun);
+    story.step(links(true, "10.0.0.2/24"));
+    if report {
+        let report = Report {
+            kind: ReportKind::Up,
+            interface: "tun0".parse().unwrap(),
+            pid: None,
+            started: None,
+            endpoint: Some("198.51.100.7:1194/udp".parse().unwrap()),
+            either: None,
+        };
+        story.step(Event::Report(report, Reporter::Root));
+    }
+    story.now += 60;
+    story.step(Event::Clock);
+    assert_eq!(story.machine.state_without_pause(), State::Protected);
+    story.step(links(false, "10.0.0.2/24"));
+    assert_eq!(story.machine.state_without_pause(), State::Lost);
+    story
+}
+
+#[test]
+fn only_a_tunnel_that_openvpn_reported_is_called_openvpn_s() {
+    let said = |story: &Story| story.machine.comeback().unwrap_err().to_string();
+    let unknown = plain_tunnel_is_lost(false);
+    assert!(!said(&unknown).to_lowercase().contains("openvpn"), "{}", said(&unknown));
+    let openvpn = plain_tunnel_is_lost(true);
+    assert!(said(&openvpn).contains("systemctl restart openvpn-client@NAME"), "{}", said(&openvpn));
+    // The next agent knows the difference too.
+    for (story, expected) in [(unknown, "does not know which program"), (openvpn, "OpenVPN")] {
+        let stored = serde_json::to_string(&story.machine.last()).unwrap();
+        let last = serde_json::from_str(&stored).unwrap();
+        let next = Story::remembering(Reconnect::Ask, Remembered { last, ..Remembered::default() });
+        assert!(said(&next).contains(expected), "{}", said(&next));
+    }
+}
+
+#[test]
+fn a_tunnel_that_an_older_version_stored_is_of_an_unknown_program() {
+    let last = serde_json::from_str(r#"{"client":{"interface":"tun0","unit":null}}"#).unwrap();
+    let story = Story::remembering(Reconnect::Ask, Remembered { last, ..Remembered::default() });
+    let said = story.machine.comeback().unwrap_err();
+    assert_eq!(said, NoComeback::Unknown("tun0".parse().unwrap()));
+}
