@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use ipnet::IpNet;
+
 use super::*;
 use crate::config::Config;
-use crate::policy::{Owners, Ruleset, ruleset};
+use crate::policy::{Owners, Ruleset, WireRule, ruleset};
 use crate::vpn::Situation;
 
 /// `count` endpoints of each family. Every third is by TCP.
@@ -88,6 +90,28 @@ fn sets_with_different_members_have_different_names() {
     assert_ne!(name(100), name(101));
     assert_ne!(name(100), EndpointSet::new(Family::V6, endpoints(100)).name());
     assert_eq!(name(100).to_string().len(), 25);
+}
+
+/// The rules on a wire for later fragments to `count` servers of each family to which the kernel sends marked packets.
+fn rules_for_later_fragments(count: usize) -> Vec<Rule> {
+    let mark = KernelPacket::Marked(std::num::NonZeroU32::new(0x7766).unwrap());
+    let mut situation = Situation::default();
+    situation.bootstrap.kernel = endpoints(count).map(|endpoint| (endpoint, mark)).collect();
+    let wire = ruleset(&Config::strictest(), &Owners::from([0]), &situation).wire;
+    let chains = wire.ipv4.into_iter().chain(wire.ipv6).filter(|chain| chain.name == ChainName::VpnBootstrap);
+    let fragments = |rule| if let WireRule::LaterFragments(rule) = rule { Some(rule) } else { None };
+    chains.flat_map(|chain| chain.rules).filter_map(fragments).collect()
+}
+
+#[test]
+fn later_fragments_pass_to_servers_that_have_their_own_rules_and_to_no_member_of_a_set() {
+    let udp = endpoints(FEW).filter(|endpoint| endpoint.transport() == Transport::Udp);
+    let servers: BTreeSet<String> = udp.map(|endpoint| IpNet::from(endpoint.address()).to_string()).collect();
+    let rules = rules_for_later_fragments(FEW);
+    let texts: BTreeSet<String> = rules.iter().map(ToString::to_string).collect();
+    let expected = servers.iter().map(|server| format!("-d {server} -p udp -m mark --mark 0x7766 -j ACCEPT"));
+    assert_eq!(texts, expected.collect());
+    assert_eq!(rules_for_later_fragments(FEW + 1).len(), 0);
 }
 
 #[test]
