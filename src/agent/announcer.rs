@@ -79,7 +79,7 @@ fn log_new_faults(before: &Status, now: &Status) {
     };
     let known = lacks(before);
     for lack in lacks(now).iter().filter(|lack| !known.contains(lack)) {
-        tracing::warn!("one layer holds the rules, or a part of it: {lack}");
+        tracing::warn!("a layer does not hold all its rules: {lack}");
     }
     let known = before.docker.faults();
     for fault in now.docker.faults().iter().filter(|fault| !known.contains(fault)) {

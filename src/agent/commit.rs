@@ -192,7 +192,7 @@ impl Agent {
         match commit {
             Commit::AsPlanned | Commit::Unread(_) => {}
             // Nothing was open, so the user gets no notification of a repair.
-            Commit::Moved(lines) => tracing::info!("back in its place: {}", lines.join("; ")),
+            Commit::Moved(lines) => tracing::info!("the rules are back in their place: {}", lines.join("; ")),
             Commit::Mended(lines) => {
                 self.rules.repairs = self.rules.repairs.saturating_add(1);
                 self.rules.damaged = true;

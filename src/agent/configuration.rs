@@ -58,7 +58,9 @@ impl Agent {
             Some(Err(error)) => {
                 let complaint = describe(&error);
                 if complaint != configuration.complaint {
-                    tracing::warn!("{complaint}: a fault in the file would be answered with older rules");
+                    tracing::warn!(
+                        "{complaint}: if the file has a fault at the next start, an older configuration applies"
+                    );
                     configuration.complaint = complaint;
                 }
             }

@@ -85,7 +85,10 @@ impl Agent {
             return;
         }
         if let Err(error) = routes::set(&wanted).await {
-            tracing::warn!("no route past the dead tunnel to the next server: {}", describe(&error));
+            tracing::warn!(
+                "cannot set a route to the next server outside the dead tunnel: {}",
+                describe(&error)
+            );
         }
         self.reconnection.detours = Some(wanted);
     }

@@ -8,7 +8,7 @@ pub(super) type Lacks = [Option<&'static str>; 3];
 const COMPLAINTS: [&str; 3] = [
     "programs wait for their timeouts when a packet is refused, because the kernel refuses the rules that answer",
     "answers to discovery on the LAN do not come in, because the kernel refuses their rules",
-    "it is not known who is refused, because the kernel refuses the rules that report it",
+    "iptables does not report refused packets, because the kernel refuses the rules for it",
 ];
 
 /// Which of these a kernel may lack: `xt_NFLOG` or `xt_limit`; `xt_REJECT` or `xt_addrtype`; `xt_recent`.

@@ -40,8 +40,8 @@ impl Misplaced {
     /// The line about it for people.
     pub(super) fn line(&self) -> String {
         format!(
-            "the rule -A {} {} is taken out: that chain is for what this machine itself sends; {} holds what it \
-             forwards",
+            "the rule -A {} {} is removed: that chain is only for packets that this machine itself sends; {} is for \
+             forwarded packets",
             self.chain,
             self.rule,
             ChainName::DockerVpnKillSwitch

@@ -15,7 +15,7 @@ pub enum SetError {
     #[error(transparent)]
     Tool(#[from] ToolError),
     /// The output of ipset cannot be understood.
-    #[error("what ipset says of {0} cannot be understood")]
+    #[error("cannot read what ipset prints about {0}")]
     Saved(SetName),
     /// The kernel accepted the set but holds something else.
     #[error("the kernel does not hold the set that was loaded: {}", .0.join("; "))]

@@ -121,7 +121,7 @@ fn check(folder: &Path) -> Result<(), StoreError> {
     if meta.is_dir() && is_ours(&meta) {
         return Ok(());
     }
-    Err(io_error(folder)(io::Error::other("it is no folder that only root can write to")))
+    Err(io_error(folder)(io::Error::other("it must be a folder that only root can write to")))
 }
 
 fn is_ours(meta: &std::fs::Metadata) -> bool {

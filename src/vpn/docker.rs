@@ -164,12 +164,14 @@ pub enum NetworkFault {
 impl fmt::Display for NetworkFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Beneath => "its containers pass beneath every iptables rule",
-            Self::Driver => "nothing is known of its driver here",
+            Self::Beneath => "iptables does not see the packets of its containers",
+            Self::Driver => "tunwarden does not know its driver",
             Self::WayOut => "its bridge leads out: it has a network card or a default route",
-            Self::Absent => "it has no bridge here that a rule could name",
+            Self::Absent => "it has no bridge that a rule can name",
             Self::Unlisted => "its bridge is not among docker.bridges, and holds no container yet",
-            Self::Contested => "another network has the same bridge and another access: it is cut off",
+            Self::Contested => {
+                "another network with another access has the same bridge: tunwarden cuts its containers off"
+            }
         })
     }
 }

@@ -152,7 +152,8 @@ impl LeftOut {
             }
             Self::File { reason, .. } => reason.clone(),
             Self::Unmarked(_) | Self::UnmarkedFile(..) => {
-                "its servers are left out: the kernel itself sends there, and without a mark everybody could"
+                "its servers are left out: the kernel itself sends its packets, and without a mark every program could \
+                 reach these servers"
                     .to_owned()
             }
             Self::Kind(kind) => format!("{}: {}", kind.guide().name, kind.guide().works),
@@ -160,12 +161,14 @@ impl LeftOut {
                 format!("nothing passes through its tunnel {device}: tunnel.interfaces names no such device")
             }
             Self::NoTunnel(_) => {
-                "it has all traffic, and nothing passes: the configuration does not say that \
-                                  it is a tunnel"
+                "all traffic is routed into it, and tunwarden lets nothing through: the configuration does not \
+                 say that it is a tunnel"
                     .to_owned()
             }
             Self::NotNamed(_) => {
-                "it has all traffic, and nothing passes: vpn.connections does not name its VPN".to_owned()
+                "all traffic is routed into it, and tunwarden lets nothing through: vpn.connections does not \
+                 name its VPN"
+                    .to_owned()
             }
             Self::UsersDevice => USERS_DEVICE.to_owned(),
             Self::Unanswered => UNANSWERED.to_owned(),
@@ -262,17 +265,17 @@ impl fmt::Display for LeftOut {
     }
 }
 
-const USERS_DEVICE: &str =
-    "it has all traffic, and it does not count as a VPN: an ordinary user may have made the device";
+const USERS_DEVICE: &str = "all traffic is routed into it, and it does not count as a VPN: an ordinary user may have made \
+                            the device";
 
-const UNANSWERED: &str = "it has all traffic, and nothing passes: NetworkManager does not answer whether it made the \
-                          device for an ordinary user";
+const UNANSWERED: &str = "all traffic is routed into it, and tunwarden lets nothing through: NetworkManager does not \
+                          say whether it made the device for an ordinary user";
 
-const MANAGER_LEFT: &str = "it has all traffic, and nothing passes: NetworkManager has left the system bus, and it may \
-                            have made the device for an ordinary user";
+const MANAGER_LEFT: &str = "all traffic is routed into it, and tunwarden lets nothing through: NetworkManager has left \
+                            the system bus, and it may have made the device for an ordinary user";
 
-const START_MANAGER: &str = "start NetworkManager: sudo systemctl start NetworkManager; on a machine that is to do without \
-                             it: sudo systemctl restart tunwarden";
+const START_MANAGER: &str = "start NetworkManager: sudo systemctl start NetworkManager; if this machine runs \
+                             without NetworkManager: sudo systemctl restart tunwarden";
 
 const REPORT_IT: &str = "if it is OpenVPN's, let OpenVPN make the device itself, without --mktun, or let it report its tunnel: \
                          sudo tunwarden doctor shows how";
@@ -282,8 +285,8 @@ const NO_SERVER: &str = "nothing may reach its server outside the tunnel: nobody
 
 fn strays(endpoints: &BTreeSet<Endpoint>) -> String {
     format!(
-        "its server seems to be at {} now, where nothing follows it: only to addresses of the internet, to no port of \
-         DNS and to no network of this machine",
+        "its server seems to have moved to {}, and tunwarden does not follow it there: it follows a server only to a \
+         public address, to no port of DNS and to no network of this machine",
         listed(endpoints)
     )
 }

@@ -47,7 +47,7 @@ impl std::str::FromStr for PauseScope {
         [Self::Everything, Self::Portal]
             .into_iter()
             .find(|scope| scope.as_str() == text)
-            .ok_or_else(|| format!("`{text}` is nothing that a pause opens; write everything or portal"))
+            .ok_or_else(|| format!("a pause cannot open `{text}`; write everything or portal"))
     }
 }
 

@@ -149,11 +149,9 @@ impl Refusal {
         match self {
             Self::NoVpn => "no VPN is connected, and outside a tunnel nothing leaves",
             Self::VpnLost => "the VPN was lost, and outside a tunnel nothing leaves",
-            Self::NotThroughTunnel => {
-                "nothing lets it leave outside the tunnel, and tunnel.allow says what goes through it"
-            }
+            Self::NotThroughTunnel => "it may not leave outside the tunnel, or tunnel.allow does not name it",
             Self::ContainerNotThroughTunnel => {
-                "nothing lets a container's packet leave outside the tunnel, and docker.allow says what goes through it"
+                "a container may not send it outside the tunnel, or docker.allow does not name it"
             }
             Self::DnsOutsideTunnel => "questions for names do not leave outside the tunnel",
             Self::NotOnLink => "the private address is not on the link of an uplink",
@@ -164,7 +162,7 @@ impl Refusal {
             Self::ContainerPolicy => "the container's network may not reach it",
             Self::PublishedPorts => "the forwarded packet belongs to no published port",
             Self::Inbound => "nothing lets it in",
-            Self::RawFrame => "a raw sender gives it to the network card",
+            Self::RawFrame => "a raw socket or a macvlan container sends it directly to the network card",
             Self::PausedPortal => "the pause opens only DNS and web pages of this machine",
         }
     }

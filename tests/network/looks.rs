@@ -57,7 +57,7 @@ fn after_a_new_bridge_displaced_rules_are_moved_back() {
         }
         ensure!(!jumps_are_first(lab)?, "nothing was moved");
         lab.host().succeed(["ip", "link", "add", "br-new", "type", "bridge"])?;
-        agent.wait_for_line("back in its place: iptables filter", SOON)?;
+        agent.wait_for_line("the rules are back in their place: iptables filter", SOON)?;
         ensure!(jumps_are_first(lab)? && repairs(lab)? == 1, "{} repairs", repairs(lab)?);
         Ok(())
     })

@@ -139,7 +139,7 @@ fn without_an_egress_hook_the_rest_of_the_second_layer_holds_and_is_reported() -
         let host = Host::flood(lab)?;
         let mut agent = agent(lab, KNOWN)?;
         wait_for_state(lab, "locked")?;
-        agent.wait_for_line("one layer holds the rules, or a part of it: this kernel has no egress", SOON)?;
+        agent.wait_for_line("a layer does not hold all its rules: this kernel has no egress", SOON)?;
         let said = status(lab)?;
         let layer = &said["layers"][1];
         ensure!(said["enforced"] == true && layer["enforced"] == true, "{said}");

@@ -291,7 +291,7 @@ fn docker_user_jump(backend: Backend) -> Result<()> {
             backend.change(lab, "iptables", words)?;
         }
         let said = backend.lock(lab, KNOWN)?;
-        ensure!(said.contains("the rule -A DOCKER-USER -j OUTPUT_VPN_KILL_SWITCH is taken out"), "{said}");
+        ensure!(said.contains("the rule -A DOCKER-USER -j OUTPUT_VPN_KILL_SWITCH is removed"), "{said}");
         ensure!(lab.host().udp("203.0.113.9:4000")?.send()?.forbidden() == 1, "it is not locked");
         let rules = backend.chain(lab, "iptables", "DOCKER-USER")?;
         assert_eq!(rules, ["-A DOCKER-USER -j DOCKER_VPN_KILL_SWITCH"]);

@@ -51,7 +51,7 @@ impl Drift {
             TableReport::Unknown => self.ledger.note_unknown(),
             TableReport::Unavailable(why) => {
                 tracing::warn!(
-                    "netfilter does not tell what changes ({why}): looking every {} s instead",
+                    "the kernel does not report changes of the tables ({why}): the agent reads them every {} s instead",
                     SLOW.as_secs()
                 );
                 self.listening = false;
@@ -154,7 +154,7 @@ impl Agent {
     pub(super) fn blame(&mut self, by: &Program) {
         if let Some(fight) = self.drift.ledger.repaired(by, Instant::now()) {
             tracing::warn!(
-                "{} takes the rules away again and again, {} times in a minute; they are put back each time",
+                "{} has removed the rules {} times in a minute; the agent restores them each time",
                 fight.program,
                 fight.count
             );

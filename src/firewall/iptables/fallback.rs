@@ -88,7 +88,10 @@ impl Iptables {
         };
         let taken = fall_back(ruleset, refused, why, put).await?;
         if let Some(why) = &taken.stopped {
-            tracing::warn!("the fewest rules of iptables stay in force: {}", describe(why.why()));
+            tracing::warn!(
+                "iptables holds only the rules without answers and reports: {}",
+                describe(why.why())
+            );
             self.held = None;
             self.trust = Trust::None;
         }

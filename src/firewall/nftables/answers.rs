@@ -77,7 +77,9 @@ impl Nftables {
             return Ok(false);
         }
         if lines != self.lines {
-            tracing::info!("nf_tables does not tell who is refused, because this kernel refuses the rules");
+            tracing::info!(
+                "nf_tables does not report refused packets, because this kernel refuses the rules for it"
+            );
         }
         if answers != self.answers
             && let Some(complaint) = answers.complaint()

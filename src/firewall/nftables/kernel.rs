@@ -36,7 +36,7 @@ pub enum KernelError {
     #[error("nf_tables did not answer within {} seconds", .0.as_secs())]
     TimedOut(Duration),
     /// This process has no room for it, or cannot understand the answer.
-    #[error("cannot speak with nf_tables")]
+    #[error("cannot exchange messages with nf_tables")]
     Local(#[source] io::Error),
 }
 

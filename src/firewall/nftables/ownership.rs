@@ -144,7 +144,8 @@ impl Ownership {
             Ok(Ok(owned)) => lane::run(OwnSocket::open).await.map(|socket| (socket, owned)),
             Ok(Err(why)) => {
                 tracing::info!(
-                    "a flush of all of nftables is repaired, and not withstood: this needs kernel 6.1 ({why})"
+                    "`nft flush ruleset` removes the rules until the agent repairs them; kernel 6.1 or later can \
+                     prevent that ({why})"
                 );
                 self.owner = Owner::Impossible(Instant::now() + AGAIN.1);
                 return Ok(());
@@ -170,7 +171,9 @@ impl Ownership {
         let now = Instant::now();
         if matches!(self.owner, Owner::Wanted(from) if from.is_none_or(|from| from <= now)) {
             let (seconds, why) = (self.delay.as_secs(), crate::describe::describe(why));
-            tracing::warn!("nobody owns the tables of nftables; the next attempt is in {seconds} s: {why}");
+            tracing::warn!(
+                "the agent does not own its nftables tables; the next attempt is in {seconds} s: {why}"
+            );
             self.owner = Owner::Wanted(Some(now + self.delay));
             self.delay = (self.delay * 2).min(AGAIN.1);
         }

@@ -44,7 +44,7 @@ impl Memory {
             Ok(Some(policies)) => Self { policies, is_lost: false },
             Ok(None) => Self { policies: PoliciesBefore::new(), is_lost: store.has_applied() },
             Err(error) => {
-                tracing::warn!("{}: nobody knows which policies were DROP before", describe(&error));
+                tracing::warn!("{}: it is not known which policies were DROP before", describe(&error));
                 Self { policies: PoliciesBefore::new(), is_lost: true }
             }
         }
@@ -62,7 +62,7 @@ impl Memory {
 /// The chains that were ever closed. A damaged file is written again.
 fn ever_closed(store: &Store) -> EverClosed {
     store.ever_closed().unwrap_or_else(|error| {
-        tracing::warn!("{}: nobody knows which chains were ever closed", describe(&error));
+        tracing::warn!("{}: it is not known which chains were ever closed", describe(&error));
         EverClosed::new()
     })
 }

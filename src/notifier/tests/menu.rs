@@ -149,11 +149,9 @@ fn the_details_name_a_vpn_that_carries_and_does_not_count_and_the_line_that_chan
     let office = ("office".to_owned(), crate::vpn::LeftOut::NoTunnel(line.clone()));
     let mut day = Day::begin(Status { left_out: vec![office.into()], ..status(State::Locked) });
     day.hear(Event::Pressed(Button::Details));
-    let reads = day.reads();
-    assert!(
-        reads.contains("office: it has all traffic, and nothing passes") && reads.contains(&line),
-        "{reads}"
-    );
+    let (reads, why) =
+        (day.reads(), "office: all traffic is routed into it, and tunwarden lets nothing through");
+    assert!(reads.contains(why) && reads.contains(&line), "{reads}");
     day.agent(status(State::Locked));
     assert!(!day.reads().contains("office"), "{}", day.reads());
 }

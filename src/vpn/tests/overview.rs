@@ -35,8 +35,8 @@ fn row(name: &str, server: &str, mark: u32, fault: &str) -> (String, String, u32
 
 const OTHER: &str = "198.51.100.8:51820/udp";
 const NOT_NAMED: &str = "vpn.connections does not name it";
-const UNMARKED: &str = "counts, but its servers are left out: the kernel itself sends there, and without a mark everybody \
-                        could";
+const UNMARKED: &str = "counts, but its servers are left out: the kernel itself sends its packets, and without a \
+                        mark every program could reach these servers";
 
 #[test]
 fn each_vpn_is_listed_with_its_server_its_mark_and_why_it_is_of_no_use() {

@@ -25,7 +25,7 @@ fn a_network_that_is_made_is_no_repair_and_a_flush_is_one(engine: Engine) -> Res
         for network in ["one", "two"] {
             docker.cli(["network", "create", network])?;
             // With this Docker every new network moves tunwarden's jump down.
-            agent.wait_for_line("back in its place: iptables filter", SOON)?;
+            agent.wait_for_line("the rules are back in their place: iptables filter", SOON)?;
         }
         ensure!(status(lab)?["repairs"] == 0, "a repair of nothing: {}", agent.log());
         lab.host().succeed(["iptables", "-w", "-F", "DOCKER-USER"])?;

@@ -24,14 +24,14 @@ fn twenty_flushes_a_minute_are_repaired_and_the_program_is_named() {
         fight(lab, &siege, 10)?;
         ensure!(status(lab)?["fights"] == serde_json::json!([]), "{}", status(lab)?);
         fight(lab, &siege, 12)?;
-        siege.agent.wait_for_line("iptables takes the rules away again and again", SOON)?;
+        siege.agent.wait_for_line("iptables has removed the rules", SOON)?;
         let said = status(lab)?;
         let fights = &said["fights"];
         ensure!(fights[0]["program"] == "iptables", "{said}");
         ensure!(fights[0]["count"].as_u64() >= Some(20), "{said}");
         let text = tunwarden(lab, ["status"])?.stdout;
         ensure!(text.contains("iptables removes the rules"), "{text}");
-        let named = siege.agent.log().matches("again and again").count();
+        let named = siege.agent.log().matches("iptables has removed the rules").count();
         ensure!(named == 1, "named {named} times");
         siege.is_silent("after a fight").context("it still loses")
     })

@@ -38,7 +38,7 @@ fn a_misplaced_jump_beside_a_rule_that_no_tool_prints_is_removed_and_its_neighbo
         }
         lab.host().succeed(["nft", "insert rule ip filter FORWARD ct mark set 7"])?;
         let said = Backend::Nft.lock(lab, KNOWN)?;
-        ensure!(said.contains("is taken out"), "{said}");
+        ensure!(said.contains("is removed: that chain"), "{said}");
         let listing = lab.host().succeed(["nft", "list", "chain", "ip", "filter", "FORWARD"])?;
         ensure!(!listing.contains("OUTPUT_VPN_KILL_SWITCH"), "the jump is left: {listing}");
         ensure!(listing.contains("ct mark set 0x00000007"), "its neighbour is gone: {listing}");
