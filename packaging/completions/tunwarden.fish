@@ -36,7 +36,7 @@ complete -c tunwarden -n "__fish_tunwarden_needs_command" -f -a "status" -d 'Sho
 complete -c tunwarden -n "__fish_tunwarden_needs_command" -f -a "check" -d 'Read the configuration and explain what it means. Exit: 2 if it has faults'
 complete -c tunwarden -n "__fish_tunwarden_needs_command" -f -a "rules" -d 'Print the exact rules of a state, in the format of iptables-restore'
 complete -c tunwarden -n "__fish_tunwarden_needs_command" -f -a "verify" -d 'Compare the rules in the kernel with the expected rules. Exit: 4 if they differ'
-complete -c tunwarden -n "__fish_tunwarden_needs_command" -f -a "prove" -d 'Compute from the kernel\'s own rules that no packet can leave in clear. Exit: 0 proven; 4 with a packet that leaves; 1 it could not be shown'
+complete -c tunwarden -n "__fish_tunwarden_needs_command" -f -a "prove" -d 'Compute from the kernel\'s own rules that no packet can leave in clear. Exit: 0 proven; 4 a packet can leave; 1 it could not be shown'
 complete -c tunwarden -n "__fish_tunwarden_needs_command" -f -a "why" -d 'Show what would happen to such a packet now, and which rule of which program decides. Exit: 0 it goes to the tunnel, the LAN or a VPN server; 3 refused; 4 it would leave in clear; 5 unknown'
 complete -c tunwarden -n "__fish_tunwarden_needs_command" -f -a "blocked" -d 'Show who was refused, where to, how often and why'
 complete -c tunwarden -n "__fish_tunwarden_needs_command" -f -a "pause" -d 'Open everything for a limited time: 90s, 5m, 1h30m'
@@ -96,16 +96,16 @@ complete -c tunwarden -n "__fish_tunwarden_using_subcommand verify" -s V -l vers
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand prove" -l report -d 'Write a report into a new file: one page of HTML for people to read and keep' -r -F
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand prove" -l config -d 'Use this configuration file' -r -F
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand prove" -l json -d 'Print JSON'
-complete -c tunwarden -n "__fish_tunwarden_using_subcommand prove" -l live -d 'Also send real probes to documentation addresses, while a net on every link drops what the rules let out'
+complete -c tunwarden -n "__fish_tunwarden_using_subcommand prove" -l live -d 'Also send real probes to documentation addresses, while temporary rules on every link drop all that the other rules let out'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand prove" -s h -l help -d 'Print help'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand prove" -s V -l version -d 'Print version'
-complete -c tunwarden -n "__fish_tunwarden_using_subcommand why" -l as -d 'From a program of this user, by name or by number. Without it: of the user who calls sudo' -r
+complete -c tunwarden -n "__fish_tunwarden_using_subcommand why" -l as -d 'From a program of this user, by name or by number. The default is the user who runs sudo' -r
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand why" -l from -d 'From this container of Docker, or from behind this bridge' -r
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand why" -l config -d 'Use this configuration file' -r -F
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand why" -l json -d 'Print JSON: an object a line for each destination'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand why" -s h -l help -d 'Print help'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand why" -s V -l version -d 'Print version'
-complete -c tunwarden -n "__fish_tunwarden_using_subcommand blocked" -l since -d 'Only refusals of this length of time, such as 10m. The agent keeps an hour' -r
+complete -c tunwarden -n "__fish_tunwarden_using_subcommand blocked" -l since -d 'Only refusals of this last period, for example 10m. The agent keeps one hour' -r
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand blocked" -l config -d 'Use this configuration file' -r -F
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand blocked" -s f -l follow -d 'Keep running and print each refusal as it happens'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand blocked" -l json -d 'Print JSON, for programs: an array, or with --follow an object a line'
@@ -126,14 +126,14 @@ complete -c tunwarden -n "__fish_tunwarden_using_subcommand reload" -s h -l help
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand reload" -s V -l version -d 'Print version'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand notify" -l config -d 'Use this configuration file' -r -F
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand notify" -l symbolic -d 'Show an indicator without colours, as some panels need'
-complete -c tunwarden -n "__fish_tunwarden_using_subcommand notify" -l details -d 'Show the details now, also if the notifications run already (the entry in the menu of applications does this)'
-complete -c tunwarden -n "__fish_tunwarden_using_subcommand notify" -l replace -d 'Take the place of the notifications that run in this session, and do nothing if none run (an upgrade of the package does this)'
+complete -c tunwarden -n "__fish_tunwarden_using_subcommand notify" -l details -d 'Show the details now, also if the notifier runs already (the entry in the menu of applications does this)'
+complete -c tunwarden -n "__fish_tunwarden_using_subcommand notify" -l replace -d 'Replace the notifier that runs in this session, and do nothing if none runs (an upgrade of the package does this)'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand notify" -s v -l verbose -d 'Log every event too'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand notify" -s h -l help -d 'Print help'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand notify" -s V -l version -d 'Print version'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand log" -l since -d 'Only lines after this moment, as journalctl takes it: -1h, today, "2026-01-31 12:00"' -r
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand log" -l config -d 'Use this configuration file' -r -F
-complete -c tunwarden -n "__fish_tunwarden_using_subcommand log" -s f -l follow -d 'Go on and show each new line'
+complete -c tunwarden -n "__fish_tunwarden_using_subcommand log" -s f -l follow -d 'Keep running and show each new line'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand log" -s h -l help -d 'Print help'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand log" -s V -l version -d 'Print version'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand version" -l config -d 'Use this configuration file' -r -F
@@ -166,7 +166,7 @@ complete -c tunwarden -n "__fish_tunwarden_using_subcommand help; and not __fish
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand help; and not __fish_seen_subcommand_from init doctor agent lock release status check rules verify prove why blocked pause resume reconnect reload notify log version hook hosts help" -f -a "check" -d 'Read the configuration and explain what it means. Exit: 2 if it has faults'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand help; and not __fish_seen_subcommand_from init doctor agent lock release status check rules verify prove why blocked pause resume reconnect reload notify log version hook hosts help" -f -a "rules" -d 'Print the exact rules of a state, in the format of iptables-restore'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand help; and not __fish_seen_subcommand_from init doctor agent lock release status check rules verify prove why blocked pause resume reconnect reload notify log version hook hosts help" -f -a "verify" -d 'Compare the rules in the kernel with the expected rules. Exit: 4 if they differ'
-complete -c tunwarden -n "__fish_tunwarden_using_subcommand help; and not __fish_seen_subcommand_from init doctor agent lock release status check rules verify prove why blocked pause resume reconnect reload notify log version hook hosts help" -f -a "prove" -d 'Compute from the kernel\'s own rules that no packet can leave in clear. Exit: 0 proven; 4 with a packet that leaves; 1 it could not be shown'
+complete -c tunwarden -n "__fish_tunwarden_using_subcommand help; and not __fish_seen_subcommand_from init doctor agent lock release status check rules verify prove why blocked pause resume reconnect reload notify log version hook hosts help" -f -a "prove" -d 'Compute from the kernel\'s own rules that no packet can leave in clear. Exit: 0 proven; 4 a packet can leave; 1 it could not be shown'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand help; and not __fish_seen_subcommand_from init doctor agent lock release status check rules verify prove why blocked pause resume reconnect reload notify log version hook hosts help" -f -a "why" -d 'Show what would happen to such a packet now, and which rule of which program decides. Exit: 0 it goes to the tunnel, the LAN or a VPN server; 3 refused; 4 it would leave in clear; 5 unknown'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand help; and not __fish_seen_subcommand_from init doctor agent lock release status check rules verify prove why blocked pause resume reconnect reload notify log version hook hosts help" -f -a "blocked" -d 'Show who was refused, where to, how often and why'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand help; and not __fish_seen_subcommand_from init doctor agent lock release status check rules verify prove why blocked pause resume reconnect reload notify log version hook hosts help" -f -a "pause" -d 'Open everything for a limited time: 90s, 5m, 1h30m'

@@ -46,8 +46,8 @@ impl Agent1 {
         self.open(seconds, PauseScope::Everything, &header, connection).await.map(drop)
     }
 
-    /// Opens for `seconds` what signing in at a captive portal takes: DNS and web pages of the host.
-    /// Ends when the VPN is up. Judged as `Pause`; says when it ends.
+    /// Opens for `seconds` what a sign-in at a captive portal needs: DNS and web pages of the host.
+    /// Ends when the VPN is up. Authorized like `Pause`. Returns when it ends.
     #[zbus(out_args("until"))]
     async fn pause_portal(
         &self,
@@ -58,7 +58,7 @@ impl Agent1 {
         self.open(seconds, PauseScope::Portal, &header, connection).await
     }
 
-    /// Closes again at once. Tightening never asks.
+    /// Closes again at once. This needs no authorization.
     async fn resume(
         &self,
         #[zbus(header)] header: Header<'_>,
@@ -84,7 +84,7 @@ impl Agent1 {
         self.asked(Request::Reload).await
     }
 
-    /// Every difference between the kernel and the policy, one on each line.
+    /// Returns every difference between the kernel and the policy, one on each line.
     async fn verify(
         &self,
         #[zbus(header)] header: Header<'_>,
@@ -111,9 +111,9 @@ impl Agent1 {
         self.asked(Request::Reconnect).await
     }
 
-    /// Whose packets were refused since this moment, newest last, at most the newest 500 groups. An ordinary user gets the
-    /// refusals of the own user id; all of them take polkit, which asks the user a question only if the caller allows
-    /// that.
+    /// Returns which packets were refused since this time, newest last, at most the newest 500 groups. An ordinary user
+    /// gets only refusals of their own user id. All refusals need an authorization by polkit, which asks the user only
+    /// if the caller allows questions.
     #[zbus(out_args("groups"))]
     async fn recently_blocked(
         &self,

@@ -23,7 +23,7 @@ pub(super) struct Args {
     /// Keep running and print each refusal as it happens.
     #[arg(long, short)]
     follow: bool,
-    /// Only refusals of this length of time, such as 10m. The agent keeps an hour.
+    /// Only refusals of this last period, for example 10m. The agent keeps one hour.
     #[arg(long, value_name = "LENGTH", value_parser = length)]
     since: Option<u64>,
     /// Print JSON, for programs: an array, or with --follow an object a line.

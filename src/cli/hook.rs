@@ -58,7 +58,7 @@ async fn report(mut fields: Fields) {
         Ok(Err(error)) => format!("{error:#}"),
         Err(_) => "it did not answer within 1 s".to_owned(),
     };
-    complain(&format!("tunwarden: the agent was not told: {why}"));
+    complain(&format!("tunwarden: the agent did not receive the report: {why}"));
     // The agent reads the file as soon as it can.
     let store = Store::default();
     if nix::unistd::geteuid().is_root()

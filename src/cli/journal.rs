@@ -13,7 +13,7 @@ pub(super) const UNITS: [&str; 2] = ["--unit=tunwarden.service", "--unit=tunward
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
-    /// Go on and show each new line.
+    /// Keep running and show each new line.
     #[arg(long, short)]
     follow: bool,
     /// Only lines after this moment, as journalctl takes it: -1h, today, "2026-01-31 12:00".

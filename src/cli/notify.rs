@@ -13,11 +13,11 @@ pub(super) struct Args {
     /// Show an indicator without colours, as some panels need.
     #[arg(long)]
     symbolic: bool,
-    /// Show the details now, also if the notifications run already (the entry in the menu of applications does this).
+    /// Show the details now, also if the notifier runs already (the entry in the menu of applications does this).
     #[arg(long)]
     details: bool,
-    /// Take the place of the notifications that run in this session, and do nothing if none run (an upgrade of the
-    /// package does this).
+    /// Replace the notifier that runs in this session, and do nothing if none runs (an upgrade of the package does
+    /// this).
     #[arg(long, conflicts_with = "details")]
     replace: bool,
     /// Log every event too.

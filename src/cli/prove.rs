@@ -41,7 +41,8 @@ pub(super) struct Args {
     /// Write a report into a new file: one page of HTML for people to read and keep.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Also send real probes to documentation addresses, while a net on every link drops what the rules let out.
+    /// Also send real probes to documentation addresses, while temporary rules on every link drop all that the other
+    /// rules let out.
     #[arg(long)]
     live: bool,
 }

@@ -30,7 +30,7 @@ pub(super) struct Args {
     /// Without a port: 443/tcp. IPv6 with a port: [2001:db8::1]:443.
     #[arg(required = true, value_name = "DEST")]
     destinations: Vec<Target>,
-    /// From a program of this user, by name or by number. Without it: of the user who calls sudo.
+    /// From a program of this user, by name or by number. The default is the user who runs sudo.
     #[arg(long = "as", value_name = "USER", conflicts_with = "from")]
     user: Option<String>,
     /// From this container of Docker, or from behind this bridge.

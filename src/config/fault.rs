@@ -65,7 +65,7 @@ impl Faults {
 
     /// A file of more than 1 MiB.
     pub(super) fn too_large(path: PathBuf) -> Self {
-        let what = "this file is larger than 1 MiB, no configuration is";
+        let what = "this file is larger than 1 MiB, the maximum";
         Self::Unreadable { path, what, hint: "check that this is the right file", source: None }
     }
 

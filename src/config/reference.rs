@@ -84,9 +84,9 @@ const BOOTSTRAP: SectionReference = SectionReference {
             name: "servers",
             default: "[]",
             consequence: &[
-                "Servers that are known from the start: an address or a name, with a port and a protocol if you like. \
-                 Servers of NetworkManager's VPN profiles and of OpenVPN's configurations are found without this key. \
-                 At most 16384.",
+                "Servers that are known from the start: an address or a name, with a port and a protocol if you want. \
+                 Servers of NetworkManager's VPN profiles, of OpenVPN's files in and below /etc/openvpn and of \
+                 WireGuard's files are found without this key. At most 16384.",
                 "The owners may reach these servers while no VPN is up. A name needs dns = \"pin\".",
             ],
             example: r#"["198.51.100.1", "vpn.example.net:443/tcp", "[2001:db8::1]:1194/udp"]"#,

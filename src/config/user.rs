@@ -7,7 +7,8 @@ pub struct UserName(String);
 /// Why a text is not a user name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no user name; it begins with a letter or `_`, then letters, digits, `_`, `.` or `-`, at most 32"
+    "`{0}` is no valid user name: a name begins with a letter or `_`, and then has letters, digits, `_`, `.` or `-`, at \
+     most 32 characters"
 )]
 pub struct UserNameError(String);
 

@@ -115,10 +115,8 @@ impl Proof {
     pub fn notes(&self) -> Vec<String> {
         let unknown =
             self.unknown.iter().map(|why| format!("it could not be shown that no packet leaves: {why}"));
-        let others = self
-            .others
-            .iter()
-            .map(|rule| format!("without the rules of tunwarden this would leave by {rule}"));
+        let others =
+            self.others.iter().map(|rule| format!("without tunwarden's rules, {rule} would let this out"));
         unknown.chain(others).map(|note| plain(&note)).collect()
     }
 }

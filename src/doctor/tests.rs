@@ -59,7 +59,7 @@ fn a_healthy_machine_has_no_findings() {
 
 #[test]
 fn a_program_that_hears_the_refusals_in_place_of_the_agent_is_found() {
-    let taken = "it is not known who is refused: another program hears group 29815 of NFLOG";
+    let taken = "it is not known who is refused: another program receives group 29815 of NFLOG";
     assert_eq!(ids(|seen| seen.unheard = Some(taken.to_owned())), ["refusals-unheard"]);
 }
 

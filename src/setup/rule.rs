@@ -126,7 +126,7 @@ impl<'s> Match<'s> {
         if letter == 'm' {
             self.loaded.insert(value.to_owned());
         } else if !self.letters.insert(kind) {
-            return Err(format!("the option -{letter} stands there twice, which iptables refuses"));
+            return Err(format!("the option -{letter} is there twice; iptables refuses that"));
         }
         let rule = &mut self.rule;
         match letter {

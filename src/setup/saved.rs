@@ -70,7 +70,7 @@ pub(super) fn lines(family: Family, text: &str, services: &Services, before: Bef
                     .to_owned())
             }
             Some(_) if is_of_other(family, line) => Err(format!(
-                "it is for {} alone, so this call of `iptables-restore` passes over it",
+                "it is for {} alone, so this call of `iptables-restore` skips it",
                 other_name(family)
             )),
             Some(':') => chain(line.get(1..).unwrap_or_default()),

@@ -81,7 +81,7 @@ pub async fn watch(blocked: Blocked, inputs: Inputs) {
         let Err(error) = listen(&blocked, &inputs).await;
         let why = match error.raw_os_error() {
             // EBUSY and EPERM
-            Some(16 | 1) => format!("another program hears group {LOG_GROUP} of NFLOG"),
+            Some(16 | 1) => format!("another program receives group {LOG_GROUP} of NFLOG"),
             _ => error.to_string(),
         };
         if why != said {

@@ -31,7 +31,7 @@ impl LayerStatus {
     /// A line for people, if the agent owns the layer.
     pub(super) fn hold(&self) -> Option<String> {
         (self.owned && self.enforced)
-            .then(|| format!("{}: the agent's own, no flush takes it away", self.name))
+            .then(|| format!("{}: owned by the agent: no flush can remove it", self.name))
     }
 
     /// Why it cannot be read, for people.

@@ -123,7 +123,7 @@ fn its_parts_are_restarted(desk: &Desk) -> Result<()> {
 
 fn a_flush_of_everything_opens_nothing(desk: &Desk) -> Result<()> {
     let status = desk.machine.succeed(["tunwarden", "status"])?;
-    ensure!(status.contains("no flush takes it away"), "the agent does not own its tables: {status}");
+    ensure!(status.contains("no flush can remove it"), "the agent does not own its tables: {status}");
     for _ in 0..3 {
         desk.machine.succeed(["nft", "flush", "ruleset"])?;
         desk.wait_for_state("protected")?;

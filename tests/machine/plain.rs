@@ -30,7 +30,8 @@ const UNUSABLE: [(&str, &str, &str); 3] = [
     (
         "own",
         "management /run/a.sock unix\nmanagement-client-user nobody",
-        "line 3: with \"management-client-user\" the management socket is left to its own client",
+        "line 3: with \"management-client-user\" another program needs the management socket, and the agent does not \
+         use it",
     ),
 ];
 

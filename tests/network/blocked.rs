@@ -191,7 +191,7 @@ fn lines_that_another_program_takes_are_missed_aloud_and_packets_are_refused_as_
         is_overrun(lab, &runtime, &mut taken)?;
         let capture = lab.capture()?;
         let mut agent = agent(lab, KNOWN)?;
-        agent.wait_for_line("another program hears group", SOON)?;
+        agent.wait_for_line("another program receives group", SOON)?;
         wait_for_state(lab, "locked")?;
         let said = tunwarden(lab, ["blocked"])?;
         ensure!(said.status.code() == Some(1) && said.stderr.contains("another program hears"), "{said:?}");

@@ -371,7 +371,7 @@ fn without_a_bus_the_client_connects_and_nothing_leaves_in_clear() {
         agent.wait_for_line("-> protected", CONNECT)?;
         assert_eq!(left(lab)?, "", "the agent reads what hooks leave");
         let log = client.log();
-        ensure!(log.contains("the agent was not told"), "the hook did not say so: {log}");
+        ensure!(log.contains("the agent did not receive the report"), "the hook did not say so: {log}");
         client.signal(Signal::SIGTERM)?;
         client.wait(CONNECT)?;
         agent.wait_for_line("-> locked; ", CONNECT)?;

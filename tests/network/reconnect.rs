@@ -183,7 +183,7 @@ fn a_vpn_that_the_user_ends_during_a_reconnect_stays_down_and_the_caller_gets_an
         desktop.agent.wait_for_line("is being brought back already", SOON)?;
         desktop.nm.down("lab")?;
         ensure!(asked.wait(SOON)?.code() == Some(1), "{}", asked.log());
-        ensure!(asked.log().contains("somebody ended it"), "{}", asked.log());
+        ensure!(asked.log().contains("a user or another program ended it"), "{}", asked.log());
         wait_for_state(lab, "locked")?;
         desktop.check("nothing was opened for it")
     })

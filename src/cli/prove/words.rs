@@ -27,7 +27,7 @@ pub(super) fn verdict(conclusion: Conclusion) -> [&'static str; 2] {
 pub(super) fn computed(computed: &Computed) -> String {
     let rules = computed.proof.rules;
     let rules = if rules == 1 { "one rule".to_owned() } else { format!("{rules} rules") };
-    let all = format!("Computed: of all packets that the {rules} of this machine can be given");
+    let all = format!("Computed: of all packets that can reach the {rules} of this machine");
     match &computed.proof.outcome {
         Shown::Proven => format!("{all}, none leaves in clear."),
         Shown::Leaves(_) => format!("{all}, these leave in clear (one for each sender and link):"),

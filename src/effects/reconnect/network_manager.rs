@@ -142,7 +142,7 @@ impl Manager {
             let _ = self.proxy.deactivate_connection(&path).await;
             let (proxy, old) = (&self.proxy, &path);
             let gone = || async move { Ok(!proxy.active_connections().await?.contains(old)) };
-            until(DOWN, gone, "what was left of it does not go").await?;
+            until(DOWN, gone, "the rest of the connection does not end").await?;
         }
         Ok(None)
     }
@@ -171,7 +171,7 @@ impl Manager {
         }
         let _ = proxy.enable(false).await;
         let asleep = || async move { Ok(proxy.state().await? == ASLEEP) };
-        let off = until(DOWN, asleep, "they do not go off").await;
+        let off = until(DOWN, asleep, "the networks do not switch off").await;
         let mut on = proxy.enable(true).await;
         if on.is_err() {
             tokio::time::sleep(POLL).await;
@@ -310,7 +310,7 @@ async fn ending(signals: &mut MessageStream, active: &OwnedObjectPath) -> Failur
 /// The failure of a `NMVpnConnectionStateReason`, and whether another step can help.
 fn failure(reason: u32) -> Failure {
     match reason {
-        2 => Failure::Final("somebody ended it".to_owned()),
+        2 => Failure::Final("a user or another program ended it".to_owned()),
         11 => Failure::Final("its profile was deleted".to_owned()),
         9 | 10 => Failure::Final(
             "NetworkManager has no password for it, or a wrong one; try: nmcli --ask connection up NAME"

@@ -60,8 +60,8 @@ impl fmt::Display for Plan {
             let gap = if count == 0 { "" } else { "; " };
             let what = match step {
                 Step::Vpn => "it was started again",
-                Step::Parent => "its network was too",
-                Step::Networking => "all networks were",
+                Step::Parent => "its network was started again",
+                Step::Networking => "all networks were switched off and on",
             };
             write!(f, "{gap}{what}: {why}")?;
         }
@@ -86,7 +86,8 @@ mod tests {
         assert_eq!(plan.after(Step::Networking, again(), Reach::Everything), None);
         assert_eq!(
             plan.to_string(),
-            "it was started again: no answer; its network was too: no answer; all networks were: no answer"
+            "it was started again: no answer; its network was started again: no answer; all networks were switched \
+             off and on: no answer"
         );
     }
 

@@ -144,10 +144,10 @@ impl Reader {
     }
 
     fn include(&mut self, file: &str, trusted: Option<&TrustedRoot>, depth: usize) -> Result<(), String> {
-        let Some(trusted) = trusted else { return Err(format!("{} is not looked into", shown(file))) };
+        let Some(trusted) = trusted else { return Err(format!("{} is not read", shown(file))) };
         self.includes += 1;
         if depth >= MAX_DEPTH || self.includes > MAX_INCLUDES {
-            return Err(format!("{} is not looked into: too many files include one another", shown(file)));
+            return Err(format!("{} is not read: too many files include one another", shown(file)));
         }
         // An absolute path starts at the system's root folder, which `trusted` names.
         let path = match Path::new(file).strip_prefix("/") {

@@ -68,7 +68,10 @@ impl Management {
     pub(super) fn socket(self) -> Result<Option<SocketOption>, Unheard> {
         let Some((line, words)) = self.words else { return Ok(None) };
         if let Some((line, name)) = self.other {
-            let why = format!("with {} the management socket is left to its own client", shown(&name));
+            let why = format!(
+                "with {} another program needs the management socket, and the agent does not use it",
+                shown(&name)
+            );
             return Err(Unheard { line, why, whose: Whose::Others });
         }
         let words: Vec<&str> = words.iter().map(String::as_str).collect();

@@ -15,8 +15,8 @@ pub(super) fn is_this_machine(host: &str) -> bool {
 pub(super) fn carried_on(host: &str, past: Option<&str>) -> String {
     let server = past.map_or(String::new(), |past| format!(" (here it seems to be {})", shown(past)));
     format!(
-        "{} is a loopback address, where another program such as stunnel carries the VPN on; name the server that this \
-         program connects to{server} in bootstrap.servers, and the user that it runs as in bootstrap.owners",
+        "{} is a loopback address, where another program such as stunnel forwards the VPN's packets; name the server that \
+         this program connects to{server} in bootstrap.servers, and the user that it runs as in bootstrap.owners",
         shown(host)
     )
 }
@@ -24,7 +24,7 @@ pub(super) fn carried_on(host: &str, past: Option<&str>) -> String {
 /// The advice for a proxy that carries UDP.
 pub(super) fn by_udp(host: &str) -> String {
     format!(
-        "{}: by UDP a proxy of SOCKS names another port for each connection, and none of them is known before; write \
+        "{}: over UDP a SOCKS proxy uses a new port for each connection, which nobody can know in advance; write \
          `proto tcp`, or name the proxy's ports of UDP in bootstrap.servers",
         shown(host)
     )
@@ -33,8 +33,8 @@ pub(super) fn by_udp(host: &str) -> String {
 /// The advice for a name that OpenVPN changes before it looks it up.
 pub(super) fn random_name(host: &str) -> String {
     format!(
-        "{}: with remote-random-hostname OpenVPN asks for another name below it at each start, and none of them is \
-         known before; take this line out, and write one fixed word and a dot before the name",
+        "{}: with remote-random-hostname OpenVPN looks up a new name below it at each start, which nobody can know in \
+         advance; remove this line, and write one fixed word and a dot before the name",
         shown(host)
     )
 }

@@ -136,7 +136,7 @@ fn behind_stunnel_as_documented_the_vpn_protects_and_nothing_else_leaves() -> Re
         let mut shut = host.openvpn_client(&client)?;
         wait_for("the remedy is reported", SOON, || {
             let status = status(lab)?["left_out"].to_string();
-            let told = ["stunnel carries the VPN on", "here it seems to be", "bootstrap.servers"];
+            let told = ["stunnel forwards the VPN's packets", "here it seems to be", "bootstrap.servers"];
             Ok(told.iter().all(|text| status.contains(text)).then_some(()))
         })?;
         shut.kill()?;
