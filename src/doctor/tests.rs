@@ -116,6 +116,10 @@ fn each_fault_is_found_and_no_other() {
         status.docker = DockerStatus { present: true, networks: vec![network], ..DockerStatus::default() };
     };
     assert_eq!(ids(uncovered), ["docker-not-covered"]);
+}
+
+#[test]
+fn a_management_socket_that_cannot_be_used_is_found() {
     let socket = |heard, fault: Option<&str>| ManagementStatus {
         file: "/etc/openvpn/a.conf".to_owned(),
         socket: "/run/a.sock".to_owned(),
