@@ -11,8 +11,8 @@ use clap_complete::{Shell, generate};
 use tunwarden::config::REFERENCE;
 
 /// Commands that administer the machine: their pages are in section 8. The others are in section 1.
-const ADMINISTRATION: [&str; 9] =
-    ["init", "agent", "lock", "release", "verify", "prove", "pause", "reload", "hook"];
+const ADMINISTRATION: [&str; 10] =
+    ["init", "agent", "lock", "release", "verify", "prove", "pause", "reload", "set", "hook"];
 
 /// The files that most commands use.
 const FILES: &str = "\

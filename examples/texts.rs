@@ -107,8 +107,9 @@ pub(crate) fn files(texts: &mut Texts) -> Result<BTreeMap<&'static str, String>>
 fn policy(file: &str, texts: &mut Texts) -> Result<String> {
     let mut action = String::new();
     translate(file, texts, |line| {
-        if let Some(id) = line.strip_prefix("<action id=\"org.tunwarden.agent1.") {
-            action = id.trim_end_matches("\">").to_owned();
+        if let Some(id) = line.strip_prefix("<action id=\"org.tunwarden.") {
+            let id = id.trim_end_matches("\">");
+            action = id.strip_prefix("agent1.").unwrap_or(id).to_owned();
         }
         let element = ["description", "message"].into_iter().find(|element| opens(line, element))?;
         Some((format!("file-{action}-{element}"), element))

@@ -134,6 +134,19 @@ Examples:
 
 Exit: 0 the new configuration is in force; 2 refused, the old configuration stays in force.";
 
+pub(super) const SET: &str = "\
+Examples:
+  tunwarden set                                      every key and its value
+  sudo tunwarden set lan.allow=false                 nothing is sent to the local network
+  sudo tunwarden set docker.published_ports=none vpn.reconnect=auto
+  sudo tunwarden set 'input.allow=[{ protocol = \"tcp\", ports = [22], from = \"192.168.0.0/16\" }]'
+  tunwarden set --dry-run 'vpn.connections=[\"office\"]'
+
+All of the given keys are changed or none of them. Comments and order of the file stay; a comment inside a list that is
+replaced does not.
+
+Exit: 0 in force, or nothing to change; 2 refused, with the line and a hint: the file is unchanged.";
+
 pub(super) const NOTIFY: &str = "\
 Examples:
   tunwarden notify &              by hand; it starts with every desktop session

@@ -22,6 +22,7 @@ mod refused;
 mod release;
 mod rules;
 mod screen;
+mod set;
 mod status;
 mod verify;
 mod version;
@@ -108,6 +109,9 @@ enum Verb {
     /// Tell the agent to read its configuration again. Exit: 2 if it is refused.
     #[command(after_help = examples::RELOAD)]
     Reload,
+    /// Change keys of the configuration, with its comments kept, and put it in force. Exit: 2 if it is refused.
+    #[command(after_help = examples::SET)]
+    Set(set::Args),
     /// Show notifications and an indicator in this desktop session (starts with the session).
     #[command(after_help = examples::NOTIFY)]
     Notify(notify::Args),
@@ -191,6 +195,7 @@ async fn verb(verb: Verb, config: Option<&Path>) -> Outcome {
         Verb::Resume => control::resume(config).await,
         Verb::Reconnect => control::reconnect().await,
         Verb::Reload => control::reload().await,
+        Verb::Set(args) => set::run(&args, config).await,
         Verb::Notify(args) => notify::run(&args).await,
         Verb::Log(args) => journal::run(&args),
         Verb::Version => version::run().await,

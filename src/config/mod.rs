@@ -5,6 +5,7 @@
 
 mod docker;
 mod document;
+mod edit;
 mod explain;
 mod fault;
 mod firewall;
@@ -26,6 +27,7 @@ mod warning;
 mod words;
 
 pub use docker::{Access, Docker, PublishedPorts};
+pub use edit::{Assignment, AssignmentError, Change, EditError, Edited, edit, values};
 pub use fault::{Fault, Faults};
 pub use firewall::{Backend, FirewallSettings, Layer};
 pub use forwarded::{ContainerName, ForwardedPort};

@@ -9,9 +9,9 @@ pub mod helper;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::IpAddr;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::{Errno, retry_on_intr};
 
+use super::replace::replace;
 use crate::net::HostName;
 
 /// hosts(5)
@@ -171,31 +172,6 @@ fn names(line: &str) -> impl Iterator<Item = &str> {
 
 fn is(text: &str, name: &HostName) -> bool {
     text.trim_end_matches('.').eq_ignore_ascii_case(name.as_str())
-}
-
-/// Writes a new file and renames it over the old one. A reader finds the old text or the new one, never a
-/// part.
-fn replace(path: &Path, meta: &std::fs::Metadata, text: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("tunwarden-new");
-    match std::fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let written = write(&beside, meta, text).and_then(|()| std::fs::rename(&beside, path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&beside);
-    }
-    written
-}
-
-fn write(path: &Path, meta: &std::fs::Metadata, text: &[u8]) -> io::Result<()> {
-    let mut file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(text)?;
-    if (meta.uid(), meta.gid()) != (file.metadata()?.uid(), file.metadata()?.gid()) {
-        fchown(&file, Some(meta.uid()), Some(meta.gid()))?;
-    }
-    file.set_permissions(meta.permissions())?;
-    file.sync_all()
 }
 
 /// The file's text with our block: at its old place, or else at the end.

@@ -8,5 +8,6 @@ pub mod hosts;
 // The fuzz targets do not use these.
 #[cfg(not(fuzzing))]
 pub mod reconnect;
+pub mod replace;
 pub mod routes;
 pub mod systemd;

@@ -50,6 +50,7 @@ mod release;
 mod report;
 mod resolved;
 mod roaming;
+mod set;
 mod silence;
 mod sources;
 mod vpnc;

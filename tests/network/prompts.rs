@@ -33,7 +33,7 @@ fn polkit_asks_in_the_language_of_the_user() -> Result<()> {
             let said = lab.host().succeed(call.chain(["EnumerateActions", "s", locale]))?;
             let said: Value = serde_json::from_str(&said)?;
             let actions = said["data"][0].as_array().context("no actions")?;
-            for action in ["pause", "reconnect", "blocked", "prove"] {
+            for action in ["pause", "reconnect", "blocked", "prove", "set"] {
                 let id = format!("org.tunwarden.agent1.{action}");
                 let found = actions.iter().find(|one| one[0] == id.as_str());
                 let found = found.with_context(|| format!("{id} in {said}"))?;

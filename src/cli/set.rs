@@ -1,0 +1,170 @@
+//! `tunwarden set`: changes single keys of the configuration, and has the agent read it again.
+//!
+//! This is a command of root's and no call to the agent, because the agent's unit can write nothing in `/etc`: an
+//! agent that somebody has taken over cannot widen the configuration.
+
+#![expect(clippy::disallowed_methods, reason = "an edge file: it replaces the configuration")]
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, ensure};
+use clap::Args as ClapArgs;
+use nix::fcntl::{Flock, FlockArg};
+
+use super::{BAD_CONFIG, Outcome, client, complain, control, load, needs_root, say};
+use crate::config::{Assignment, EditError, Faults, Written, edit, plain, values};
+use crate::effects::replace::replace;
+use crate::store::Store;
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// A key of the configuration and its new value in TOML. A word needs no quotes. Without any, every key is shown
+    /// with its value.
+    #[arg(value_name = "SECTION.KEY=VALUE")]
+    assignments: Vec<Assignment>,
+    /// Show the lines that would change, and change nothing. Needs no root.
+    #[arg(long, requires = "assignments")]
+    dry_run: bool,
+    /// Show every key with its value as JSON.
+    #[arg(long, conflicts_with_all = ["assignments", "dry_run"])]
+    json: bool,
+}
+
+pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
+    let done = match args.assignments.is_empty() {
+        true => return refused(show(args, path)),
+        false if args.dry_run => dry_run(args, path),
+        false => {
+            needs_root("set")?;
+            // polkit's prompt speaks of the settings of this machine, so it permits no other file.
+            ensure!(
+                path.is_none() || std::env::var_os("PKEXEC_UID").is_none(),
+                "pkexec changes the system's own configuration alone, and not the file of --config"
+            );
+            change(args, path)
+        }
+    };
+    let done: Done = refused(done)?;
+    match done {
+        Done::Refused => Ok(ExitCode::from(BAD_CONFIG)),
+        Done::Ended => Ok(ExitCode::SUCCESS),
+        Done::Written => reload().await,
+    }
+}
+
+/// How far a command has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    /// The configuration has a fault, or would have one. Nothing was changed.
+    Refused,
+    /// There is nothing more to do.
+    Ended,
+    /// The file is changed.
+    Written,
+}
+
+impl From<Done> for ExitCode {
+    fn from(done: Done) -> Self {
+        match done {
+            Done::Refused => Self::from(BAD_CONFIG),
+            Done::Ended | Done::Written => Self::SUCCESS,
+        }
+    }
+}
+
+/// Shows why the configuration is refused. Other errors are the caller's.
+fn refused<T: From<Done>>(result: anyhow::Result<Done>) -> anyhow::Result<T> {
+    match result {
+        Err(error) if error.is::<EditError>() || error.is::<Faults>() => {
+            complain(&format!("{error}\ntunwarden: nothing was changed"));
+            Ok(Done::Refused.into())
+        }
+        result => result.map(T::from),
+    }
+}
+
+fn show(args: &Args, path: Option<&Path>) -> anyhow::Result<Done> {
+    let file = load::path_of(path);
+    let values = values(&load::load(path)?.text, &file.to_string_lossy())?;
+    if args.json {
+        let object: serde_json::Map<String, serde_json::Value> = values
+            .into_iter()
+            .map(|(key, value)| Ok((key, serde_json::to_value(value)?)))
+            .collect::<Result<_, serde_json::Error>>()?;
+        say(&serde_json::to_string(&object)?);
+    } else {
+        values.iter().for_each(|(key, value)| say(&plain(&format!("{key} = {value}"))));
+    }
+    Ok(Done::Ended)
+}
+
+fn dry_run(args: &Args, path: Option<&Path>) -> anyhow::Result<Done> {
+    let file = load::path_of(path);
+    let edited = edit(&load::load(path)?.text, &file.to_string_lossy(), &args.assignments)?;
+    if edited.changes.is_empty() {
+        say(&unchanged(&file));
+    }
+    edited.changes.iter().for_each(|change| say(change.diff.trim_end()));
+    Ok(Done::Ended)
+}
+
+fn unchanged(file: &Path) -> String {
+    format!("Nothing to change: {} has these values already.", plain(&file.to_string_lossy()))
+}
+
+/// Changes the file, or leaves it as it is.
+fn change(args: &Args, path: Option<&Path>) -> anyhow::Result<Done> {
+    let file = target(&load::path_of(path));
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let cannot = || format!("cannot write {}", file.display());
+    fs::create_dir_all(folder).with_context(cannot)?;
+    let folder = File::open(folder).with_context(cannot)?;
+    // Two of these commands at once would lose what one of them has changed.
+    let folder = Flock::lock(folder, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error);
+    let folder = folder.context("another program changes the configuration now; try again")?;
+    let written = match Written::read(&file) {
+        Err(Faults::NotFound(_)) if path.is_none() => Written::default(),
+        result => result?,
+    };
+    let edited = edit(&written.text, &file.to_string_lossy(), &args.assignments)?;
+    if edited.changes.is_empty() {
+        say(&unchanged(&file));
+        return Ok(Done::Ended);
+    }
+    let meta = existing(&file).with_context(cannot)?.metadata().with_context(cannot)?;
+    replace(&file, &meta, edited.text.as_bytes()).with_context(cannot)?;
+    folder.sync_all().with_context(cannot)?;
+    for change in &edited.changes {
+        let before = change.before.as_deref().unwrap_or("not set");
+        say(&plain(&format!("{}: {before} -> {}", change.key, change.after)));
+    }
+    Ok(Done::Written)
+}
+
+/// The file that a link leads to. A link stays a link.
+fn target(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The file. If there is none, an empty one that everybody may read, as the package's.
+fn existing(path: &Path) -> io::Result<File> {
+    match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)
+        }
+        result => result,
+    }
+}
+
+/// Has the agent read the file again.
+async fn reload() -> Outcome {
+    if client::connect().await.is_err() && Store::default().running_agent().is_none() {
+        say("The agent is not running. The change is in force when it starts.");
+        return Ok(ExitCode::SUCCESS);
+    }
+    control::reload().await
+}
