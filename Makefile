@@ -4,7 +4,7 @@ CARGO ?= cargo
 # The laboratory and the packages of a system need root; the build does not.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=PATH,HOME,CARGO_HOME,RUSTUP_HOME,CARGO_TARGET_DIR,TUNWARDEN_CHAOS_SEED")
 
-.PHONY: help demo check test test-all kernels kernel-short chaos fuzz bench screenshots style lint advisories cargo-deny deps deb repo source cargo-deb install uninstall
+.PHONY: help demo check test test-all kernels kernel-short chaos fuzz bench screenshots style lint advisories cargo-deny deps deb repo source cargo-deb install uninstall install-settings uninstall-settings
 
 help:
 	@echo "make demo    the main job in a private laboratory, told in plain words"
@@ -19,10 +19,11 @@ help:
 	@echo "make screenshots    make the pictures in docs/ again"
 	@echo "make lint    formatting, clippy, words, shell, licences of the dependencies"
 	@echo "make advisories    known vulnerabilities of the dependencies, from the internet"
-	@echo "make deb     the Debian package, in target/debian"
+	@echo "make deb     the Debian packages, in target/debian"
 	@echo "make repo    a signed apt repository, in target/repo: KEY=FILE-OR-FINGERPRINT ARCHES=\"amd64 arm64\" DEBS="
 	@echo "make source  the Debian source package, in target/source: BUILD=yes"
 	@echo "make install / uninstall    as root, after: cargo build --release"
+	@echo "make install-settings / uninstall-settings    the window of settings, as root"
 
 deps:
 	scripts/deps test $(SUDO)
@@ -120,7 +121,7 @@ style:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	scripts/words
-	shellcheck hooks/openvpn-up hooks/dispatcher src/cli/prove/live/containers.sh scripts/deps scripts/tree scripts/resolved scripts/test scripts/kernel scripts/kernels scripts/kernel-short scripts/kernel-ipv6 scripts/fuzz scripts/words scripts/repo scripts/source scripts/version packaging/debian/p*
+	shellcheck hooks/openvpn-up hooks/dispatcher src/cli/prove/live/containers.sh scripts/deps scripts/tree scripts/resolved scripts/test scripts/kernel scripts/kernels scripts/kernel-short scripts/kernel-ipv6 scripts/fuzz scripts/words scripts/repo scripts/source scripts/version scripts/settings-deb packaging/debian/p*
 
 lint: style cargo-deny
 	$(CARGO) deny check bans licenses sources
@@ -132,9 +133,10 @@ advisories: cargo-deny
 cargo-deny:
 	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
 
-# The Debian package, in target/debian.
+# The Debian packages, in target/debian.
 deb: cargo-deb
 	$(CARGO) deb --deb-version "$$(scripts/version)"
+	scripts/settings-deb "$$(scripts/version)" "$${CARGO_TARGET_DIR:-target}/debian"
 
 # A signed apt repository in target/repo, with packages for ARCHES (amd64 arm64) that are built in a Debian 12. KEY is a
 # file with a secret key, or a fingerprint in your keyring. DEBS are packages that exist already.
@@ -219,3 +221,18 @@ uninstall:
 	test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl daemon-reload
 	test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl stop tunwarden-lock.service 2>/dev/null || true
 	test -n "$(DESTDIR)" || rm -rf /run/tunwarden
+
+SETTINGS = org.tunwarden.settings
+
+# The files of the package tunwarden-settings: the window, which needs python3-gi and GTK 3.
+install-settings:
+	install -D -m 755 desktop/settings/tunwarden-settings $(DESTDIR)$(PREFIX)/bin/tunwarden-settings
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/tunwarden-settings desktop/settings/*.py desktop/settings/texts.json
+	install -D -m 644 desktop/$(SETTINGS).desktop $(DESTDIR)$(PREFIX)/share/applications/$(SETTINGS).desktop
+	install -D -m 644 desktop/settings/tunwarden-settings.1 $(DESTDIR)$(PREFIX)/share/man/man1/tunwarden-settings.1
+	gzip -9nf $(DESTDIR)$(PREFIX)/share/man/man1/tunwarden-settings.1
+
+uninstall-settings:
+	rm -f $(DESTDIR)$(PREFIX)/bin/tunwarden-settings $(DESTDIR)$(PREFIX)/share/applications/$(SETTINGS).desktop
+	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/tunwarden-settings.1.gz
+	rm -rf $(DESTDIR)$(PREFIX)/share/tunwarden-settings

@@ -68,6 +68,12 @@ const NOTIFYD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 </channel>
 "#;
 
+/// Puts the program where the package has it.
+const INSTALL: &str = "
+    mkdir -p /run/installed/upper /run/installed/work
+    install -m 755 \"$1\" /run/installed/upper/tunwarden
+    mount -t overlay -o lowerdir=/usr/bin,upperdir=/run/installed/upper,workdir=/run/installed/work overlay /usr/bin";
+
 fn main() -> Result<()> {
     with_lab(|lab| Scene::set(lab)?.play())
 }
@@ -147,7 +153,42 @@ impl<'a> Scene<'a> {
 
         self.lab.host().succeed([self.tunwarden.as_str(), "pause", "5m"])?;
         self.reach("paused")?;
-        self.picture("paused")
+        self.picture("paused")?;
+        self.settings()
+    }
+
+    /// The window of settings, before a change that opens something.
+    fn settings(&self) -> Result<()> {
+        let host = self.lab.host();
+        host.succeed([self.tunwarden.as_str(), "resume"])?;
+        host.succeed([self.tunwarden.as_str(), "set", "lan.allow=false"])?;
+        host.succeed(["sh", "-ec", INSTALL, "install", &self.tunwarden])?;
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("desktop/settings");
+        for entry in std::fs::read_dir(source)? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).context("a name that is no text")?;
+            host.file(&format!("/usr/share/tunwarden-settings/{name}"), &std::fs::read_to_string(&path)?)?;
+        }
+        let program = "/usr/share/tunwarden-settings/tunwarden-settings";
+        let _window = self.session.spawn(["/usr/bin/python3", program])?;
+        let search = ["xdotool", "search", "--onlyvisible", "--name", "tunwarden Settings"];
+        let id = wait_for("the window", SOON, || {
+            let found = self.session.command(search).run()?.stdout;
+            Ok(found.lines().last().map(ToOwned::to_owned))
+        })?;
+        self.session.succeed(["xdotool", "windowfocus", "--sync", &id])?;
+        // The window reads the settings of the file.
+        std::thread::sleep(SETTLE);
+        self.session.succeed(["xdotool", "key", "alt+e"])?;
+        self.session.succeed(["xdotool", "key", "alt+l"])?;
+        let place = self.session.succeed(["xdotool", "getwindowgeometry", "--shell", &id])?;
+        let number = |key: &str| {
+            let line = place.lines().find_map(|line| line.strip_prefix(key));
+            line.with_context(|| format!("no {key} in {place}"))
+        };
+        let (x, y) = (number("X=")?, number("Y=")?);
+        let corner = format!("{}x{}+{x}+{y}", number("WIDTH=")?, number("HEIGHT=")?);
+        self.picture_at("settings.png", &corner)
     }
 
     /// The report of a check, in a browser without a screen.
@@ -223,8 +264,12 @@ impl<'a> Scene<'a> {
     }
 
     fn picture_of(&self, state: &str, corner: &str) -> Result<()> {
+        self.picture_at(&format!("desktop-{state}.png"), corner)
+    }
+
+    fn picture_at(&self, name: &str, corner: &str) -> Result<()> {
         std::thread::sleep(SETTLE);
-        let path = folder().join(format!("desktop-{state}.png"));
+        let path = folder().join(name);
         self.session.screenshot(&path)?;
         reduce(&path, &["-crop", corner, "+repage"])
     }

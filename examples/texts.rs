@@ -6,18 +6,33 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use fluent_bundle::{FluentBundle, FluentResource};
+use fluent_bundle::{FluentArgs, FluentBundle, FluentResource};
 use tunwarden::notifier::{LANGUAGES, spoken};
 
 const POLICY: &str = "dbus/org.tunwarden.agent1.policy";
 const METAINFO: &str = "desktop/org.tunwarden.tunwarden.metainfo.xml";
 const MENU: &str = "desktop/org.tunwarden.tunwarden.desktop";
 const AUTOSTART: &str = "desktop/tunwarden-notify.desktop";
+const SETTINGS: &str = "desktop/org.tunwarden.settings.desktop";
+const WINDOW: &str = "desktop/settings/texts.json";
 const POSTINST: &str = "packaging/debian/postinst";
 
 /// The lines of `postinst` around the part that this program writes.
 const BEGIN: &str = "# Made from src/notifier/texts by: cargo run --example texts";
 const END: &str = "# End of what is made.";
+
+/// The texts of the notifier that the window of settings shows too: single ones, and those that begin so.
+const SHARED: [&str; 8] =
+    ["tunnel", "no-tunnel", "gone-hint", "not-allowed", "reconnect", "resume", "check", "refused-why"];
+const SHARED_KINDS: [&str; 4] = ["window-", "state-", "blocked-", "refused-"];
+/// Texts of these kinds that it does not show, because their words depend on a number.
+const COUNTED: [&str; 2] = ["blocked-line", "blocked-by"];
+/// Answers of a check.
+const CHECKED: [&str; 3] = ["check-proven", "check-open", "check-not-shown"];
+/// The lengths of the pauses in the window, in minutes.
+const PAUSES: [u64; 3] = [5, 30, 60];
+/// The variables of these texts. In the window's file they are written `{name}`.
+const VARIABLES: [&str; 7] = ["name", "interface", "why", "what", "protocol", "ports", "from"];
 
 /// The messages of the installation: sentences, and labels of a column.
 const SENTENCES: [&str; 4] = ["locked", "wires", "disabled", "failed"];
@@ -62,19 +77,33 @@ impl Texts {
     }
 }
 
-fn of_language(tag: &str, texts: &str) -> Result<BTreeMap<String, String>> {
+type Bundle = FluentBundle<FluentResource>;
+
+fn bundle(tag: &str, texts: &str) -> Result<Bundle> {
     let resource = FluentResource::try_new(texts.to_owned()).map_err(|(_, errors)| {
         anyhow::anyhow!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     })?;
     let mut bundle = FluentBundle::new(vec![tag.parse()?]);
     let _ = bundle.add_resource(resource);
+    bundle.set_use_isolating(false);
+    Ok(bundle)
+}
+
+/// One text of a bundle.
+fn formatted(bundle: &Bundle, key: &str, arguments: Option<&FluentArgs<'_>>) -> Result<String> {
+    let pattern = bundle.get_message(key).and_then(|message| message.value());
+    let mut errors = Vec::new();
+    let text = bundle.format_pattern(pattern.context("no text")?, arguments, &mut errors).into_owned();
+    ensure!(errors.is_empty(), "{key} has other variables");
+    Ok(text)
+}
+
+fn of_language(tag: &str, texts: &str) -> Result<BTreeMap<String, String>> {
+    let bundle = bundle(tag, texts)?;
     let keys =
         texts.lines().filter(|line| line.starts_with("file-")).filter_map(|line| line.split_once(" ="));
     let value = |key: &str| {
-        let pattern = bundle.get_message(key).and_then(|message| message.value());
-        let mut errors = Vec::new();
-        let text = bundle.format_pattern(pattern.context("no text")?, None, &mut errors).into_owned();
-        ensure!(errors.is_empty(), "a text for a file has no variables");
+        let text = formatted(&bundle, key, None).context("a text for a file has no variables")?;
         // A root shell runs one of the files.
         ensure!(!text.contains(['\\', '`', '$']) && !text.contains(char::is_control), "one plain line");
         Ok(text)
@@ -89,18 +118,50 @@ fn of_language(tag: &str, texts: &str) -> Result<BTreeMap<String, String>> {
 #[expect(clippy::disallowed_methods, reason = "this program reads the repository")]
 pub(crate) fn files(texts: &mut Texts) -> Result<BTreeMap<&'static str, String>> {
     let mut made: BTreeMap<&'static str, String> = BTreeMap::new();
-    for path in [POLICY, METAINFO, MENU, AUTOSTART, POSTINST] {
+    for path in [POLICY, METAINFO, MENU, AUTOSTART, SETTINGS, POSTINST] {
         let file = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))?;
         let text = match path {
             POLICY => policy(&file, texts),
             METAINFO => metainfo(&file, texts),
             MENU => desktop(&file, "menu", texts),
             AUTOSTART => desktop(&file, "autostart", texts),
+            SETTINGS => desktop(&file, "settings", texts),
             _ => postinst(&file, texts),
         };
         made.insert(path, text.with_context(|| path)?);
     }
+    made.insert(WINDOW, window(texts)?);
     Ok(made)
+}
+
+/// The texts of the window of settings, which reads them as JSON.
+fn window(texts: &mut Texts) -> Result<String> {
+    let names: BTreeMap<&str, String> = texts
+        .all("file-settings-name")?
+        .into_iter()
+        .map(|(language, name)| (language, name.to_owned()))
+        .collect();
+    let mut languages = BTreeMap::new();
+    for (tag, source) in LANGUAGES {
+        let (language, bundle) = (spoken(tag), bundle(tag, source)?);
+        let mut arguments = FluentArgs::new();
+        VARIABLES.iter().for_each(|name| arguments.set(*name, format!("{{{name}}}")));
+        let is_shown = |key: &&str| {
+            let is_of_kind = SHARED_KINDS.iter().any(|kind| key.starts_with(kind)) && !COUNTED.contains(key);
+            is_of_kind || SHARED.contains(key) || CHECKED.contains(key)
+        };
+        let keys =
+            source.lines().filter_map(|line| line.split_once(" =")).map(|(key, _)| key).filter(is_shown);
+        let texts = keys.map(|key| Ok((key.to_owned(), formatted(&bundle, key, Some(&arguments))?)));
+        let mut texts = texts.collect::<Result<BTreeMap<_, _>>>().with_context(|| format!("{tag}.ftl"))?;
+        for minutes in PAUSES {
+            arguments.set("minutes", minutes);
+            texts.insert(format!("pause-{minutes}"), formatted(&bundle, "pause", Some(&arguments))?);
+        }
+        texts.insert("settings-name".to_owned(), names.get(language).context("no name")?.clone());
+        languages.insert(language, texts);
+    }
+    Ok(serde_json::to_string_pretty(&languages)? + "\n")
 }
 
 /// polkit's actions: the description of each, and the text of its prompt.
@@ -168,6 +229,8 @@ fn desktop(file: &str, name: &str, texts: &mut Texts) -> Result<String> {
             "GenericName" => "generic",
             "Comment" => "comment",
             "Keywords" => "keywords",
+            // The other entries have the name of the program, which is the same in every language.
+            "Name" if name == "settings" => "name",
             _ => {
                 writeln!(made, "{line}")?;
                 continue;

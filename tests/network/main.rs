@@ -51,6 +51,7 @@ mod report;
 mod resolved;
 mod roaming;
 mod set;
+mod settings;
 mod silence;
 mod sources;
 mod vpnc;

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use support::package::{Packages, ROOT, files, succeed};
+use support::package::{EPOCH, Packages, ROOT, files, succeed};
 use tempfile::TempDir;
 
 /// Files that only the package has.
@@ -51,6 +51,35 @@ fn the_package_has_the_files_of_make_install_and_the_same_bytes_each_time() -> R
     Ok(())
 }
 
+#[test]
+fn the_package_of_the_window_has_the_files_of_make_install_and_the_same_bytes_each_time() -> Result<()> {
+    let (to, unpacked, installed) = (TempDir::new()?, TempDir::new()?, TempDir::new()?);
+    let make = |folder: &str| {
+        let mut make = Command::new("scripts/settings-deb");
+        make.current_dir(ROOT).arg("0.1.0-1").arg(to.path().join(folder));
+        succeed(make.env("SOURCE_DATE_EPOCH", EPOCH.to_string())).map(|path| path.trim().to_owned())
+    };
+    let package = make("first")?;
+    succeed(Command::new("lintian").args(["--allow-root", "--fail-on", "error,warning"]).arg(&package))?;
+    ensure!(std::fs::read(&package)? == std::fs::read(make("second")?)?, "a second package has other bytes");
+    succeed(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(unpacked.path()))?;
+    let mut packed = files(unpacked.path())?;
+    let is_of_debian =
+        |file: &str| file.starts_with("usr/share/doc/") || file.starts_with("usr/share/lintian/");
+    packed.retain(|file| !is_of_debian(file));
+    let settings = |target: &str| {
+        let mut make = Command::new("make");
+        make.current_dir(ROOT).arg(target).arg(format!("DESTDIR={}", installed.path().display()));
+        succeed(&mut make)
+    };
+    settings("install-settings")?;
+    ensure!(packed == files(installed.path())?, "package: {packed:#?}");
+    ensure!(packed.iter().any(|file| file == "usr/bin/tunwarden-settings 755"), "{packed:?}");
+    settings("uninstall-settings")?;
+    ensure!(files(installed.path())?.is_empty(), "make uninstall-settings leaves files");
+    Ok(())
+}
+
 fn make_uninstall(folder: &Path) -> Command {
     let mut make = Command::new("make");
     make.arg("uninstall").arg(format!("DESTDIR={}", folder.display()));
@@ -62,7 +91,11 @@ fn the_desktop_files_are_valid() -> Result<()> {
     let path = |name: &str| format!("{ROOT}/desktop/{name}");
     let app = |end: &str| path(&format!("org.tunwarden.tunwarden.{end}"));
     let mut desktop = Command::new("desktop-file-validate");
-    let said = succeed(desktop.args([app("desktop"), path("tunwarden-notify.desktop")]))?;
+    let said = succeed(desktop.args([
+        app("desktop"),
+        path("tunwarden-notify.desktop"),
+        path("org.tunwarden.settings.desktop"),
+    ]))?;
     ensure!(said.is_empty(), "{said}");
     let validate = ["validate", "--no-net", "--pedantic"];
     succeed(Command::new("appstreamcli").args(validate).arg(app("metainfo.xml"))).map(drop)

@@ -10,3 +10,4 @@ mod rules;
 mod sizes;
 mod source_package;
 mod texts;
+mod window;

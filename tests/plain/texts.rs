@@ -10,11 +10,12 @@ use generator::Texts;
 use tunwarden::notifier::{LANGUAGES, spoken};
 
 /// What the lines with texts begin with, in English.
-const PLACES: [(&str, &[&str]); 4] = [
+const PLACES: [(&str, &[&str]); 5] = [
     ("dbus/org.tunwarden.agent1.policy", &["<description", "<message"]),
     ("desktop/org.tunwarden.tunwarden.metainfo.xml", &["<summary", "<p"]),
     ("desktop/org.tunwarden.tunwarden.desktop", &["GenericName", "Comment", "Keywords"]),
     ("desktop/tunwarden-notify.desktop", &["Comment"]),
+    ("desktop/org.tunwarden.settings.desktop", &["Name", "Comment", "Keywords"]),
 ];
 
 /// Maximum length of a text, in characters, for each end of its key. `docs/translating.md` says where the numbers come

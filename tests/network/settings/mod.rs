@@ -1,0 +1,204 @@
+//! The window of settings, as a screen reader reads it and as its user works with it: by keys and by clicks.
+#![allow(clippy::disallowed_methods, reason = "a test starts programs and reads files")]
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tunwarden_lab::{Lab, Process, Session, wait_for, with_lab};
+
+use crate::set::{AFTER, BEFORE, FILE, MAY_SET, install};
+use crate::support::package::{ROOT, succeed};
+use crate::support::person::{PATIENT, PERSON};
+use crate::support::{agent, bus, chain, polkit};
+
+const READER: &str = include_str!("reader.py");
+
+/// Things that a user can act on, by the name that AT-SPI gives to their role.
+const CONTROLS: [&str; 8] =
+    ["push button", "check box", "radio button", "combo box", "text", "page tab", "table", "tree table"];
+
+/// The things of the window, also those of the pages behind and those that must be scrolled to.
+struct Seen(Vec<Value>);
+
+impl Seen {
+    /// What is on the screen.
+    fn shown(&self) -> impl Iterator<Item = &Value> {
+        self.0.iter().filter(|one| is_in(one, "showing"))
+    }
+
+    fn find(&self, role: &str, name: &str) -> Option<&Value> {
+        self.shown().find(|one| one["role"] == role && one["name"] == name)
+    }
+
+    fn says(&self, text: &str) -> bool {
+        let has = |value: &Value| value.as_str().is_some_and(|said| said.contains(text));
+        self.shown().any(|one| has(&one["name"]) || has(&one["text"]))
+    }
+
+    fn is(&self, role: &str, name: &str, state: &str) -> bool {
+        self.find(role, name).is_some_and(|one| is_in(one, state))
+    }
+}
+
+/// Whether a thing is in a state, for example checked.
+fn is_in(one: &Value, state: &str) -> bool {
+    one["states"].as_array().is_some_and(|states| states.iter().any(|one| one == state))
+}
+
+/// The window on the screen of a user.
+struct Window {
+    session: Session,
+    _programs: Vec<Process>,
+}
+
+impl Window {
+    fn open(lab: &Lab) -> Result<Self> {
+        for entry in std::fs::read_dir(format!("{ROOT}/desktop/settings"))? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).context("a name that is no text")?;
+            if path.is_file() {
+                let to = format!("/usr/share/tunwarden-settings/{name}");
+                lab.host().file(&to, &std::fs::read_to_string(&path)?)?;
+            }
+        }
+        let session = lab.host().session(PERSON, "en_US.UTF-8")?;
+        session.file("reader.py", READER, 0o644)?;
+        let mut programs = vec![session.spawn(["xfwm4", "--compositor=off"])?];
+        wait_for("the window manager", PATIENT, || {
+            let desktops = session.command(["xdotool", "get_num_desktops"]).run()?;
+            Ok(desktops.status.success().then_some(()))
+        })?;
+        programs.push(session.spawn(["/usr/libexec/at-spi-bus-launcher", "--launch-immediately"])?);
+        session.wait_for_name("org.a11y.Bus", PATIENT)?;
+        // The session has no accessibility bus otherwise.
+        let window = "/usr/share/tunwarden-settings/tunwarden-settings";
+        programs.push(session.spawn(["env", "-u", "NO_AT_BRIDGE", "/usr/bin/python3", window])?);
+        let window = Self { session, _programs: programs };
+        window.waits("the window", |seen| seen.find("page tab", "Settings").is_some())?;
+        Ok(window)
+    }
+
+    fn read(&self) -> Result<Seen> {
+        let reader = ["env", "-u", "NO_AT_BRIDGE", "/usr/bin/python3", "/run/person/reader.py"];
+        let said = self.session.command(reader).run()?;
+        let lines = said.stdout.lines().map(serde_json::from_str).collect::<Result<_, _>>();
+        Ok(Seen(lines.with_context(|| format!("{said:?}"))?))
+    }
+
+    fn waits(&self, what: &str, is_there: impl Fn(&Seen) -> bool) -> Result<Seen> {
+        let found = wait_for(what, PATIENT, || Ok(Some(self.read()?).filter(|seen| is_there(seen))));
+        found.with_context(|| match self.read() {
+            Ok(seen) => seen.0.iter().map(|one| format!("{one}\n")).collect(),
+            Err(error) => error.to_string(),
+        })
+    }
+
+    fn key(&self, keys: &str) -> Result<()> {
+        self.session.succeed(["xdotool", "key", keys]).map(drop)
+    }
+
+    /// A click of the mouse.
+    fn click(&self, role: &str, name: &str) -> Result<()> {
+        let seen = self.waits(name, |seen| seen.is(role, name, "sensitive"))?;
+        let place = seen.find(role, name).context(name.to_owned())?;
+        let (x, y) = (place["x"].to_string(), place["y"].to_string());
+        self.session.succeed(["xdotool", "mousemove", &x, &y, "click", "1"]).map(drop)
+    }
+
+    /// Every control of every page has a name. Returns them.
+    fn named_controls(&self) -> Result<Vec<String>> {
+        let seen = self.read()?;
+        let controls = seen.0.iter().filter(|one| CONTROLS.iter().any(|role| one["role"] == *role));
+        let name = |one: &Value| {
+            let name = one["name"].as_str().filter(|name| !name.is_empty());
+            name.map(ToOwned::to_owned).with_context(|| format!("it has no name: {one}"))
+        };
+        controls.map(name).collect()
+    }
+}
+
+/// Controls of each page, by the names that a screen reader says.
+const NAMED: [&str; 14] = [
+    "State",
+    "Pause for 30 minutes",
+    "Check this machine",
+    "Reach the local network",
+    "Open the ports of containers to the local network",
+    "When the VPN is lost",
+    "Every VPN of this computer",
+    "Protocol",
+    "Port",
+    "From the network",
+    "Add",
+    "Apply",
+    "Blocked in the last hour",
+    "Refresh",
+];
+
+/// Whether the LAN is open.
+fn lan(lab: &Lab) -> Result<bool> {
+    Ok(!chain(lab, "iptables", "VPN_LAN")?.is_empty())
+}
+
+fn has_file(lab: &Lab, text: &str) -> Result<()> {
+    let read = || lab.host().read(FILE);
+    wait_for("the changed file", PATIENT, || Ok((read()? == text).then_some(())))
+        .with_context(|| format!("{:?}", read()))
+}
+
+#[test]
+fn a_setting_is_changed_by_keys_and_by_clicks_and_every_control_has_a_name() -> Result<()> {
+    with_lab(|lab| {
+        install(lab)?;
+        polkit::rules(lab, MAY_SET)?;
+        let bus = bus(lab)?;
+        let _polkit = bus.polkit()?;
+        let _agent = agent(lab, BEFORE)?;
+        ensure!(lan(lab)?, "the control: the LAN is open");
+        let window = Window::open(lab)?;
+        window.waits("the state", |seen| seen.says("Locked, no VPN"))?;
+
+        // By keys. Without the password nothing changes, and the window says so.
+        let allow = ("check box", "Reach the local network");
+        window.key("alt+e")?;
+        window.waits("the file's settings", |seen| seen.is(allow.0, allow.1, "checked"))?;
+        let named = window.named_controls()?;
+        for control in NAMED {
+            ensure!(named.iter().any(|name| name == control), "{control} is not among {named:?}");
+        }
+        window.key("alt+l")?;
+        let seen = window.waits("a change", |seen| seen.is("push button", "Apply", "sensitive"))?;
+        ensure!(!seen.is(allow.0, allow.1, "checked") && !seen.says("This opens"), "a change that closes");
+        window.key("alt+a")?;
+        window.waits("the refusal", |seen| seen.says("It needs an administrator's password"))?;
+        ensure!(lab.host().read(FILE)? == BEFORE && lan(lab)?, "changed without the password");
+
+        lab.host().file("/run/password", "")?;
+        window.key("alt+a")?;
+        has_file(lab, AFTER)?;
+        window.waits("the answer", |seen| seen.says("The settings are in force."))?;
+        ensure!(!lan(lab)?, "the agent has the new setting");
+
+        // By clicks, the other way: what it opens is said before the password.
+        window.click(allow.0, allow.1)?;
+        window
+            .waits("what it opens", |seen| seen.says("This opens: the local network, for this computer"))?;
+        window.click("push button", "Apply")?;
+        has_file(lab, BEFORE)?;
+        window.waits("the answer", |seen| seen.says("The settings are in force."))?;
+        ensure!(lan(lab)?, "the agent has the old setting again");
+
+        window.key("alt+b")?;
+        window.waits("the list", |seen| seen.says("None of your programs was blocked."))?;
+        Ok(())
+    })
+}
+
+#[test]
+fn what_the_window_computes_is_correct() -> Result<()> {
+    let folder = Path::new(ROOT).join("desktop/settings");
+    let test = Path::new(ROOT).join("tests/network/settings/model_test.py");
+    succeed(Command::new("/usr/bin/python3").arg(test).arg(folder)).map(drop)
+}
