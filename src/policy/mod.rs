@@ -8,7 +8,7 @@
 
 mod bootstrap;
 mod forward;
-mod forward_ipv6;
+mod forward_last;
 mod frame;
 mod input;
 pub mod iptables;
@@ -82,10 +82,8 @@ pub fn last_resort() -> Ruleset {
         let input = only_lo(ChainName::RelatedAndEstablished, accept().input(loopback()));
         let forward =
             || Chain { name: ChainName::DockerVpnKillSwitch, rules: vec![Rule::new(family, Verdict::Drop)] };
-        let mut filter = vec![output, input, forward()];
-        if family == Family::V6 {
-            filter.push(Chain { name: ChainName::DockerIpv6, rules: Vec::new() });
-        }
+        let last = Chain { name: forward_last::name(family), rules: Vec::new() };
+        let filter = vec![output, input, forward(), last];
         vec![filter_of(filter, family), mangle_of(vec![forward()])]
     };
     Ruleset {
@@ -101,7 +99,7 @@ fn filter(view: &View<'_>) -> Table {
     let mut chains = output::chains(view);
     chains.extend(input::chains(view));
     chains.extend(forward::chains(view));
-    chains.extend(forward_ipv6::chain(view));
+    chains.push(forward_last::chain(view));
     filter_of(chains, view.family)
 }
 
@@ -110,10 +108,6 @@ fn mangle(view: &View<'_>) -> Table {
 }
 
 fn filter_of(chains: Vec<Chain>, family: Family) -> Table {
-    let last = match family {
-        Family::V4 => Vec::new(),
-        Family::V6 => vec![(ForeignChain::Forward, ChainName::DockerIpv6)],
-    };
     Table {
         name: TableName::Filter,
         dropping: vec![ForeignChain::Input, ForeignChain::Forward, ForeignChain::Output],
@@ -124,7 +118,7 @@ fn filter_of(chains: Vec<Chain>, family: Family) -> Table {
             (ForeignChain::DockerUser, ChainName::DockerVpnKillSwitch),
             (ForeignChain::Forward, ChainName::DockerVpnKillSwitch),
         ],
-        last,
+        last: vec![(ForeignChain::Forward, forward_last::name(family))],
     }
 }
 

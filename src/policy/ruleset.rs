@@ -35,7 +35,9 @@ pub enum ChainName {
     DockerBridges,
     /// filter and mangle: networks that reach the LAN instead of the tunnel.
     DockerLan,
-    /// filter, IPv6 alone: the last chain for what is forwarded, where no other chain had a verdict.
+    /// filter, IPv4: the last chain for what is forwarded, where no other chain had a verdict.
+    DockerIpv4,
+    /// filter, IPv6: the same.
     DockerIpv6,
     /// filter: how programs of this machine learn at once that a packet is refused.
     VpnRefused,
@@ -51,7 +53,7 @@ pub enum ChainName {
 
 impl ChainName {
     /// Every chain of ours.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::OutputVpnKillSwitch,
         Self::VpnBootstrap,
         Self::VpnOwner,
@@ -65,6 +67,7 @@ impl ChainName {
         Self::DockerVpnKillSwitch,
         Self::DockerBridges,
         Self::DockerLan,
+        Self::DockerIpv4,
         Self::DockerIpv6,
         Self::VpnRefused,
         Self::DockerRefused,
@@ -94,6 +97,7 @@ impl ChainName {
             Self::DockerVpnKillSwitch => "DOCKER_VPN_KILL_SWITCH",
             Self::DockerBridges => "DOCKER_VPN_BRIDGES",
             Self::DockerLan => "DOCKER_VPN_LAN",
+            Self::DockerIpv4 => "DOCKER_VPN_IPV4",
             Self::DockerIpv6 => "DOCKER_VPN_IPV6",
             Self::VpnRefused => "VPN_REFUSED",
             Self::DockerRefused => "DOCKER_VPN_REFUSED",

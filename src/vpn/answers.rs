@@ -48,6 +48,7 @@ impl Machine {
             published: docker.proxied(config),
             forwarded: Vec::new(),
             networks: docker.accesses(links, config),
+            ipv4_bridges: docker.ipv4_bridges(links, config),
             ipv6_bridges: docker.ipv6_bridges(links, config),
         };
         let forwarded = docker.forwarded(config, &situation.open_tunnel_addresses());

@@ -70,19 +70,19 @@ pub struct DockerNetwork {
     pub ipv6: bool,
 }
 
-/// A bridge that Docker gives IPv6.
+/// A bridge of Docker's whose packets no rule of iptables accepts, unless tunwarden does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ipv6Bridge {
+pub struct OpenBridge {
     /// The bridge; the link table knows it as one of containers.
     pub bridge: IfName,
-    /// What its containers may reach by IPv6.
-    pub reach: Ipv6Reach,
+    /// What its containers may reach.
+    pub reach: Reach,
 }
 
-/// What a bridge's containers may reach by IPv6.
+/// What a bridge's containers may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Ipv6Reach {
+pub enum Reach {
     /// One another, and nothing else.
     Itself,
     /// The tunnel, too.
@@ -183,8 +183,11 @@ pub(super) struct Docker {
     view: Option<DockerView>,
     /// The bridges it had when it answered last: its containers outlive it.
     bridges: Vec<NetworkBridge>,
-    /// Those of them that had IPv6. The next agent does not get them: it closes IPv6 until Docker answers.
-    ipv6: BTreeMap<IfName, Ipv6Reach>,
+    /// Those of them whose rules were in nf_tables. The next agent gets neither these nor those with IPv6: it closes
+    /// them until Docker answers.
+    ipv4: BTreeMap<IfName, Reach>,
+    /// Those of them that had IPv6.
+    ipv6: BTreeMap<IfName, Reach>,
     /// The ports that its containers publish. Docker ends its proxy when it ends.
     pub(super) published: BTreeSet<PublishedPort>,
 }
@@ -201,7 +204,11 @@ impl Docker {
                 Some(NetworkBridge { name: network.name.clone(), bridge: network.bridge.clone()? })
             };
             self.bridges = view.networks.iter().filter_map(bridge).collect();
-            self.ipv6 = ipv6(view);
+            self.ipv4 = match view.backend {
+                DockerBackend::Nftables => open(view, |_| true),
+                DockerBackend::Iptables | DockerBackend::Unknown => BTreeMap::new(),
+            };
+            self.ipv6 = open(view, |network| network.ipv6);
         }
         if view.is_none() {
             self.published.clear();
@@ -256,14 +263,23 @@ impl Docker {
         self.bridges.iter().map(|known| &known.bridge)
     }
 
+    /// The bridges of a Docker that makes its rules in nf_tables, if the link table shows them as bridges of containers.
+    pub(super) fn ipv4_bridges(&self, links: &LinkTable, config: &Config) -> Vec<OpenBridge> {
+        self.shown(&self.ipv4, links, config)
+    }
+
     /// The bridges that Docker gives IPv6, if the link table shows them as bridges of containers.
-    pub(super) fn ipv6_bridges(&self, links: &LinkTable, config: &Config) -> Vec<Ipv6Bridge> {
+    pub(super) fn ipv6_bridges(&self, links: &LinkTable, config: &Config) -> Vec<OpenBridge> {
+        self.shown(&self.ipv6, links, config)
+    }
+
+    fn shown(&self, open: &BTreeMap<IfName, Reach>, links: &LinkTable, config: &Config) -> Vec<OpenBridge> {
         let accesses = self.accesses(links, config);
-        let ours = self.ipv6.iter().filter(|(bridge, _)| links.container_bridge(bridge, config).is_some());
+        let ours = open.iter().filter(|(bridge, _)| links.container_bridge(bridge, config).is_some());
         ours.map(|(bridge, &reach)| {
             let like_others = accesses.iter().all(|held| held.bridge != *bridge);
-            let reach = if like_others { reach } else { Ipv6Reach::Itself };
-            Ipv6Bridge { bridge: bridge.clone(), reach }
+            let reach = if like_others { reach } else { Reach::Itself };
+            OpenBridge { bridge: bridge.clone(), reach }
         })
         .collect()
     }
@@ -287,14 +303,15 @@ impl Docker {
     }
 }
 
-/// The strictest network on a bridge counts: one that is internal, or has no IPv6, is enough.
-fn ipv6(view: &DockerView) -> BTreeMap<IfName, Ipv6Reach> {
-    let with = view.networks.iter().filter(|network| network.ipv6);
+/// The bridges with a network that counts. The strictest network on a bridge decides: one that is internal, or does
+/// not count, is enough.
+fn open(view: &DockerView, counts: fn(&DockerNetwork) -> bool) -> BTreeMap<IfName, Reach> {
+    let with = view.networks.iter().filter(|network| counts(network));
     let bridges: BTreeSet<&IfName> = with.filter_map(|network| network.bridge.as_ref()).collect();
     let reach = |bridge: &&IfName| {
         let mut on_it = view.networks.iter().filter(|network| network.bridge.as_ref() == Some(bridge));
-        let way_out = on_it.all(|network| network.ipv6 && !network.internal);
-        if way_out { Ipv6Reach::Tunnel } else { Ipv6Reach::Itself }
+        let way_out = on_it.all(|network| counts(network) && !network.internal);
+        if way_out { Reach::Tunnel } else { Reach::Itself }
     };
     bridges.into_iter().map(|bridge| (bridge.clone(), reach(&bridge))).collect()
 }

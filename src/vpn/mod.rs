@@ -49,8 +49,7 @@ pub use comeback::{ClientProgram, Comeback, LastVpn, ManagedVpn, NoComeback};
 pub use device::{Handshake, Traffic, WireGuardDevice};
 pub use docker::{
     DockerBackend, DockerNetwork, DockerReport, DockerView, Forwarded, ForwardedFault, ForwardedReport,
-    ForwardedTo, Ipv6Bridge, Ipv6Reach, NetworkAccess, NetworkBridge, NetworkFault, NetworkReport,
-    PublishedPort,
+    ForwardedTo, NetworkAccess, NetworkBridge, NetworkFault, NetworkReport, OpenBridge, PublishedPort, Reach,
 };
 pub use event::{
     ActiveVpn, Event, FileFault, Lineage, NmView, OpenVpnFile, Process, Profile, Report, ReportKind,

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ExactTunnel, Forwarded, Ipv6Bridge, NetworkAccess, PauseScope, PppoeSession};
+use super::{ExactTunnel, Forwarded, NetworkAccess, OpenBridge, PauseScope, PppoeSession};
 use crate::net::{Endpoint, IfName, IfPattern, LanPrefix, Port, Transport};
 
 /// The five states of the contract.
@@ -158,9 +158,12 @@ pub struct Situation {
     /// Bridges of containers that may reach something else than every container may.
     #[serde(default)]
     pub networks: Vec<NetworkAccess>,
+    /// Bridges of a Docker that makes its rules in nf_tables.
+    #[serde(default)]
+    pub ipv4_bridges: Vec<OpenBridge>,
     /// Bridges that Docker gives IPv6.
     #[serde(default)]
-    pub ipv6_bridges: Vec<Ipv6Bridge>,
+    pub ipv6_bridges: Vec<OpenBridge>,
 }
 
 impl Situation {

@@ -4,6 +4,7 @@ mod dependencies;
 mod documents;
 mod hooks;
 mod manual;
+mod named_tests;
 mod postinst;
 mod pure;
 mod rules;

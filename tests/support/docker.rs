@@ -21,7 +21,7 @@ const SOME: u64 = 40;
 
 /// Pings in both families, and UDP from a new port with every packet. bash itself sleeps: a new process
 /// for each sleep would limit the rate.
-const FLOOD: &str = "
+pub const FLOOD: &str = "
     trap exit TERM
     test -p /tmp/pipe || mkfifo /tmp/pipe
     exec 9<>/tmp/pipe

@@ -38,13 +38,17 @@ fn rules(cell: &str) -> Vec<String> {
 
 /// A page's rule with <bridge> and <owner> written out.
 pub fn expanded(page: &str, rule: &str, owners: &[String]) -> Result<Vec<String>> {
-    let bridges = page.lines().find_map(|line| line.strip_prefix("`<bridge>` is each of "));
-    let bridges = bridges.context("the page does not say what <bridge> is")?.trim_end_matches('.');
-    let bridges: Vec<String> = bridges.split(", ").map(|name| name.trim_matches('`').to_owned()).collect();
-    Ok(match (rule.contains("<bridge>"), rule.contains("<owner>")) {
-        (true, _) => bridges.iter().map(|bridge| rule.replace("<bridge>", bridge)).collect(),
-        (_, true) => owners.iter().map(|owner| rule.replace("<owner>", owner)).collect(),
-        _ => vec![rule.to_owned()],
+    for name in ["<bridge>", "<guests>"].into_iter().filter(|name| rule.contains(name)) {
+        let each = page.lines().find_map(|line| line.strip_prefix(&format!("`{name}` is each of ")));
+        let each =
+            each.with_context(|| format!("the page does not say what {name} is"))?.trim_end_matches('.');
+        let each = each.split(", ").map(|each| rule.replace(name, each.trim_matches('`')));
+        return Ok(each.collect());
+    }
+    Ok(if rule.contains("<owner>") {
+        owners.iter().map(|owner| rule.replace("<owner>", owner)).collect()
+    } else {
+        vec![rule.to_owned()]
     })
 }
 

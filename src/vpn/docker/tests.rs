@@ -251,11 +251,46 @@ fn no_port_of_a_network_is_open_before_docker_names_its_networks_or_while_it_is_
     assert_eq!(open(&machine), (0, 0));
 }
 
+/// The rules of a chain at the end of FORWARD that name Docker's bridges.
+fn last(machine: &Machine, chain: &str) -> Vec<String> {
+    let of_others =
+        |rule: &str| ["virbr+", "lxcbr+", "lxdbr+", "incusbr+"].iter().any(|name| rule.contains(name));
+    let mut rules = rules(machine);
+    rules.retain(|rule| rule.starts_with(&format!("-A {chain} ")) && !of_others(rule));
+    rules.iter().map(|rule| rule.replace(&format!("-A {chain} "), "")).collect()
+}
+
 /// The rules of `DOCKER_VPN_IPV6`, the last chain in ip6tables' FORWARD.
 fn last_in_ipv6(machine: &Machine) -> Vec<String> {
-    let mut rules = rules(machine);
-    rules.retain(|rule| rule.starts_with("-A DOCKER_VPN_IPV6 "));
-    rules.iter().map(|rule| rule.replace("-A DOCKER_VPN_IPV6 ", "")).collect()
+    last(machine, "DOCKER_VPN_IPV6")
+}
+
+#[test]
+fn ipv4_is_opened_for_the_bridges_of_a_docker_with_rules_in_nf_tables() {
+    let config = "docker.bridges = [\"docker0\", \"docker_gwbridge\", \"br-+\"]\n";
+    let mut machine = machine(config);
+    let last = |machine: &Machine| last(machine, "DOCKER_VPN_IPV4");
+    let with = |backend, networks: Vec<DockerNetwork>| {
+        Event::Docker(Some(DockerView { version: "29.0.0".to_owned(), backend, networks }))
+    };
+    let networks = || {
+        let internal = DockerNetwork { internal: true, ..network("inner", "bridge", "br-b") };
+        vec![network("a", "bridge", "br-a"), internal, network("card", "bridge", "eth0")]
+    };
+    for backend in [DockerBackend::Iptables, DockerBackend::Unknown] {
+        machine.step(with(backend, networks()), 0);
+        assert_eq!(last(&machine), [""; 0], "{backend:?}");
+    }
+    machine.step(with(DockerBackend::Nftables, networks()), 0);
+    let open = [
+        "-i br-a -o br-a -j ACCEPT",
+        "-i br-a -o tun+ -j ACCEPT",
+        "-i tun+ -o br-a -m conntrack --ctstate RELATED,ESTABLISHED --ctdir REPLY -j ACCEPT",
+        "-i br-b -o br-b -j ACCEPT",
+    ];
+    assert_eq!(last(&machine), open);
+    machine.step(with(DockerBackend::Iptables, networks()), 0);
+    assert_eq!(last(&machine), [""; 0], "Docker has its rules in iptables again");
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn the_lan_holds_no_tunnel_and_no_bridge(machine: &Machine, heard: &Heard) -> Re
         prop_assert!(!lan().any(|prefix| prefix.net().contains(&own)), "{own} of a tunnel is in the LAN");
     }
     let networks = is.networks.iter().map(|network| &network.bridge);
-    for name in networks.chain(is.ipv6_bridges.iter().map(|open| &open.bridge)) {
+    for name in networks.chain(is.ipv4_bridges.iter().chain(&is.ipv6_bridges).map(|open| &open.bridge)) {
         let bridge = heard.links.named(name);
         prop_assert!(bridge.is_some_and(|link| link.kind == LinkKind::Bridge), "{name}");
         prop_assert!(is.uplinks.iter().all(|uplink| uplink.interface != *name), "{name}");

@@ -48,7 +48,7 @@ pub use capture::Capture;
 pub use contract::Contract;
 pub use dns::{Dns, Manner};
 pub use dns_forwarder::DnsForwarder;
-pub use docker::{Docker, Engine, TAKE_DOWN};
+pub use docker::{Docker, Engine, IMAGE, MOUNTS, TAKE_DOWN};
 pub use frame::{Frame, Packet, TAG_MARK, Transport};
 pub use lab::{Lab, with_lab};
 pub use machine::{Cmd, Machine, Output, Process};

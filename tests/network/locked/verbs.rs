@@ -250,8 +250,9 @@ fn locking_twice_changes_nothing(backend: Backend) -> Result<()> {
             ] {
                 let rules = backend.chain(lab, family, chain)?;
                 let mut wanted = vec![format!("-A {chain} -j {ours}")];
-                if (family, chain) == ("ip6tables", "FORWARD") {
-                    wanted.push("-A FORWARD -j DOCKER_VPN_IPV6".into());
+                if chain == "FORWARD" {
+                    let last = if family == "iptables" { "IPV4" } else { "IPV6" };
+                    wanted.push(format!("-A FORWARD -j DOCKER_VPN_{last}"));
                 }
                 ensure!(rules == wanted, "{family} {chain}: {rules:?}");
             }

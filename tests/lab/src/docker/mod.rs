@@ -11,8 +11,12 @@ use crate::groups;
 use crate::machine::{Cmd, Machine, Output, Process};
 use crate::wait::wait_for;
 
-const MOUNTS: &str = include_str!("mounts.sh");
-pub(crate) const IMAGE: &str = include_str!("image.sh");
+/// Makes the file systems that an engine wants, in a mount namespace of its own, and in the tree `$1` if that is not
+/// empty. Says `ready`, and stays.
+pub const MOUNTS: &str = include_str!("mounts.sh");
+
+/// Makes the folder `/run/lab/docker/image` with busybox and bash, and an archive of it.
+pub const IMAGE: &str = include_str!("image.sh");
 
 /// Ends every process in the cgroup `$1` and below, and removes these cgroups. They belong to no namespace, so they
 /// would stay.
@@ -46,7 +50,8 @@ pub enum Engine {
 
 impl Engine {
     /// The file tree that it runs in. `scripts/tree` makes it.
-    fn tree(self) -> Option<String> {
+    #[must_use]
+    pub fn tree(self) -> Option<String> {
         let release = match self {
             Self::System => return None,
             Self::Trixie => "trixie",
