@@ -70,6 +70,9 @@ _tunwarden() {
             tunwarden,rules)
                 cmd="tunwarden__subcmd__rules"
                 ;;
+            tunwarden,set)
+                cmd="tunwarden__subcmd__set"
+                ;;
             tunwarden,status)
                 cmd="tunwarden__subcmd__status"
                 ;;
@@ -136,6 +139,9 @@ _tunwarden() {
             tunwarden__subcmd__help,rules)
                 cmd="tunwarden__subcmd__help__subcmd__rules"
                 ;;
+            tunwarden__subcmd__help,set)
+                cmd="tunwarden__subcmd__help__subcmd__set"
+                ;;
             tunwarden__subcmd__help,status)
                 cmd="tunwarden__subcmd__help__subcmd__status"
                 ;;
@@ -179,7 +185,7 @@ _tunwarden() {
 
     case "${cmd}" in
         tunwarden)
-            opts="-h -V --config --help --version init doctor agent lock release status check rules verify prove why blocked pause resume reconnect reload notify log version hook hosts help"
+            opts="-h -V --config --help --version init doctor agent lock release status check rules verify prove why blocked pause resume reconnect reload set notify log version hook hosts help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -277,7 +283,7 @@ _tunwarden() {
             return 0
             ;;
         tunwarden__subcmd__help)
-            opts="init doctor agent lock release status check rules verify prove why blocked pause resume reconnect reload notify log version hook hosts help"
+            opts="init doctor agent lock release status check rules verify prove why blocked pause resume reconnect reload set notify log version hook hosts help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -557,6 +563,20 @@ _tunwarden() {
             return 0
             ;;
         tunwarden__subcmd__help__subcmd__rules)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tunwarden__subcmd__help__subcmd__set)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -973,6 +993,24 @@ _tunwarden() {
                     COMPREPLY=($(compgen -W "iptables ip6tables ipset nft" -- "${cur}"))
                     return 0
                     ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tunwarden__subcmd__set)
+            opts="-h -V --dry-run --json --config --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -86,8 +86,8 @@ enum Verb {
     /// Compare the rules in the kernel with the expected rules. Exit: 4 if they differ.
     #[command(after_help = examples::VERIFY)]
     Verify,
-    /// Compute from the kernel's own rules that no packet can leave in clear. Exit: 0 proven; 4 with a packet that
-    /// leaves; 1 it could not be shown.
+    /// Compute from the kernel's own rules that no packet can leave in clear. Exit: 0 proven; 4 a packet can leave;
+    /// 1 it could not be shown.
     #[command(after_help = examples::PROVE)]
     Prove(prove::Args),
     /// Show what would happen to such a packet now, and which rule of which program decides. Exit: 0 it goes to the

@@ -275,7 +275,7 @@ mod tests {
             let lines = disagreements(&without, &all, OwnVerdict::InForce);
             assert_eq!(lines, [format!("only the second reader sees {item}")]);
         }
-        assert_eq!(all.iter().filter(|item| item.to.is_some()).count(), 11);
+        assert_eq!(all.iter().filter(|item| item.to.is_some()).count(), 12);
     }
 
     #[test]

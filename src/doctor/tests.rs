@@ -324,5 +324,5 @@ fn what_is_not_shown_has_its_word_and_a_foreign_rule_stays_text() {
     let leak = Leak { packet: String::new(), remedy: String::new() };
     assert_eq!(Proof { leaks: vec![leak], ..unknown }.as_str(), "leaves");
     let others = Proof { others: one("--comment \u{1b}[2J\u{202e}"), ..Proof::default() };
-    assert!(others.notes()[0].ends_with(r"\u{1b}[2J\u{202e}"), "{:?}", others.notes());
+    assert!(others.notes()[0].contains(r"\u{1b}[2J\u{202e}"), "{:?}", others.notes());
 }

@@ -19,8 +19,9 @@ use super::{Chain, ChainName, Device, Direction, IfMatch, Rule, Tracked, Verdict
 use crate::net::{Family, IfPattern};
 use crate::vpn::{OpenBridge, Reach};
 
-/// Names that Docker gives to its bridges.
-const DOCKERS: [&str; 3] = ["docker0", "docker_gwbridge", "br-+"];
+/// Names that Docker and podman give to their bridges. Only a rule that is missing closes some of their `--internal`
+/// networks.
+const DOCKERS: [&str; 5] = ["docker0", "docker_gwbridge", "br-+", "podman+", "cni-podman+"];
 
 /// Names that only other engines give to theirs, of those whose rules may be in nf_tables.
 const OTHERS: [&str; 4] = ["virbr+", "lxcbr+", "lxdbr+", "incusbr+"];
@@ -59,7 +60,7 @@ fn bridge(name: impl Into<IfPattern>) -> IfMatch {
 }
 
 /// Bridges of other engines. A bridge with another name may be Docker's, which closes its `--internal` networks for
-/// IPv4 itself. For IPv6 only names count that Docker never gives.
+/// IPv4 by rules of its own. For IPv6 only names count that Docker never gives.
 fn others(view: &View<'_>) -> impl Iterator<Item = IfMatch> {
     let parsed = |names: &[&str]| names.iter().filter_map(|name| name.parse().ok()).collect();
     let (dockers, others): (Vec<IfPattern>, Vec<IfPattern>) = (parsed(&DOCKERS), parsed(&OTHERS));

@@ -50,6 +50,16 @@ fn every_verb_has_a_page_an_example_and_a_place_in_each_completion() -> Result<(
     Ok(())
 }
 
+/// The words of a command line, as a shell reads single quotes.
+fn words(line: &str) -> Vec<String> {
+    let mut is_quoted = false;
+    let between_words = |letter: char| {
+        is_quoted ^= letter == '\'';
+        letter.is_whitespace() && !is_quoted
+    };
+    line.split(between_words).filter(|word| !word.is_empty()).map(|word| word.replace('\'', "")).collect()
+}
+
 #[test]
 fn every_example_is_a_valid_command_line() -> Result<()> {
     let command = tunwarden::cli::Cli::command();
@@ -65,7 +75,7 @@ fn every_example_is_a_valid_command_line() -> Result<()> {
                 if !part.starts_with("tunwarden ") {
                     continue;
                 }
-                let words: Vec<&str> = part[..end].split_whitespace().collect();
+                let words = words(&part[..end]);
                 let parsed = command.clone().try_get_matches_from(&words);
                 ensure!(
                     parsed.is_ok(),

@@ -36,9 +36,9 @@ fn rules(cell: &str) -> Vec<String> {
     rules.filter(|rule| !rule.is_empty()).collect()
 }
 
-/// A page's rule with <bridge> and <owner> written out.
+/// A page's rule with `<bridge>`, `<guests>` and `<owner>` written out.
 pub fn expanded(page: &str, rule: &str, owners: &[String]) -> Result<Vec<String>> {
-    for name in ["<bridge>", "<guests>"].into_iter().filter(|name| rule.contains(name)) {
+    if let Some(name) = ["<bridge>", "<guests>"].into_iter().find(|name| rule.contains(name)) {
         let each = page.lines().find_map(|line| line.strip_prefix(&format!("`{name}` is each of ")));
         let each =
             each.with_context(|| format!("the page does not say what {name} is"))?.trim_end_matches('.');

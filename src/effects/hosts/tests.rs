@@ -1,6 +1,6 @@
 #![allow(clippy::disallowed_methods, reason = "a test touches files")]
 
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use proptest::prelude::*;
 

@@ -46,7 +46,7 @@ fn a_tunnel_that_does_not_count_is_named_with_the_line_that_changes_that() {
     // The details add the reason, and repeat no line.
     day.hear(Event::Pressed(Button::Details));
     let reads = day.reads();
-    assert!(reads.contains("it has all traffic") && reads.matches(LINE).count() == 1, "{reads}");
+    assert!(reads.contains("all traffic is routed into it") && reads.matches(LINE).count() == 1, "{reads}");
     // Once it counts, or is gone, nothing is left of it.
     day.agent(status(State::Protected));
     assert!(day.topic() != Some(Topic::Uncounted) && !indicator_names_it(&day));

@@ -29,7 +29,7 @@ fn invalid_servers_are_left_out_and_reported_with_their_line() {
         ("remote fe80::1% 1194 udp6", "neither an address nor a host name"),
         ("remote 2001:db8::1%eth0 1194 udp6", "neither an address nor a host name"),
         ("remote localhost 1413 tcp", "loopback"),
-        ("remote 198.51.100.7\nsocks-proxy 127.0.0.1", "where another program such as stunnel carries"),
+        ("remote 198.51.100.7\nsocks-proxy 127.0.0.1", "where another program such as stunnel forwards"),
         (
             "remote 127.0.0.1 1413\nproto tcp\nroute 198.51.100.151 255.255.255.255 net_gateway",
             "(here it seems to be \"198.51.100.151\") in bootstrap.servers",
@@ -45,7 +45,7 @@ fn invalid_servers_are_left_out_and_reported_with_their_line() {
         ("<connection>\nremote 198.51.100.7\nproto x\n</connection>\n", "line 1: "),
         ("<connection>\nremote 198.51.100.7\n", "no end"),
         ("remote-random-hostname\nremote vpn.example.net", "remote-random-hostname"),
-        ("config /etc/openvpn/more.conf", "not looked into"),
+        ("config /etc/openvpn/more.conf", "is not read"),
     ] {
         assert_eq!(servers(text), [""; 0], "{text:?}");
         assert!(fault(text).contains(expected), "{text:?}: {:?}", fault(text));
@@ -98,7 +98,7 @@ fn with_a_proxy_the_endpoint_is_the_proxy() {
 fn a_proxy_that_would_carry_udp_is_said() {
     let text = "remote 198.51.100.7 443 udp\nsocks-proxy 198.51.100.9\n";
     assert_eq!(servers(text), ["198.51.100.9:1080/tcp"]);
-    assert!(fault(text).contains("names another port"), "{:?}", fault(text));
+    assert!(fault(text).contains("a new port for each connection"), "{:?}", fault(text));
     for told in
         ["proto tcp\nremote 198.51.100.7\nsocks-proxy 198.51.100.9\n", "remote 198.51.100.7 443 udp\n"]
     {

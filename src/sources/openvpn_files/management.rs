@@ -145,9 +145,9 @@ mod tests {
             ("management /run/a.sock unix /home/me/pw", "\"/home/me/pw\" is hidden from the agent"),
             ("management /run/a.sock unix\nmanagement-hold", "line 3: with \"management-hold\""),
             ("management-signal\nmanagement /run/a.sock unix", "line 2: with \"management-signal\""),
-            ("management /run/a.sock unix\nmanagement-client", "left to its own client"),
-            ("management /run/a.sock unix\nmanagement-client-user root", "left to its own client"),
-            ("management /run/a.sock unix\nmanagement-query-passwords", "left to its own client"),
+            ("management /run/a.sock unix\nmanagement-client", "another program needs"),
+            ("management /run/a.sock unix\nmanagement-client-user root", "another program needs"),
+            ("management /run/a.sock unix\nmanagement-query-passwords", "another program needs"),
         ] {
             let (place, fault) = of(text);
             assert_eq!(place, None, "{text:?}");
