@@ -36,6 +36,7 @@ class StatePage(Gtk.Box):
         self._requests = Gtk.FlowBox(selection_mode=Gtk.SelectionMode.NONE, max_children_per_line=3)
         self._requests.set_column_spacing(6)
         self._requests.set_row_spacing(6)
+        self._requests.get_accessible().set_name(texts.say("window-tab-state").replace("_", ""))
         self._pauses = [
             self._request(texts.say(f"pause-{minutes}"), "Pause", GLib.Variant("(t)", (minutes * 60,)))
             for minutes in model.PAUSES

@@ -15,7 +15,7 @@ use anyhow::{Context, ensure};
 use clap::Args as ClapArgs;
 use nix::fcntl::{Flock, FlockArg};
 
-use super::{BAD_CONFIG, Outcome, client, complain, control, load, needs_root, say};
+use super::{BAD_CONFIG, Outcome, PKEXEC, client, complain, control, load, needs_root, say};
 use crate::config::{Assignment, EditError, Faults, Written, edit, plain, values};
 use crate::effects::replace::replace;
 use crate::store::Store;
@@ -42,8 +42,8 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
             needs_root("set")?;
             // polkit's prompt speaks of the settings of this machine, so it permits no other file.
             ensure!(
-                path.is_none() || std::env::var_os("PKEXEC_UID").is_none(),
-                "pkexec changes the system's own configuration alone, and not the file of --config"
+                path.is_none() || std::env::var_os(PKEXEC).is_none(),
+                "pkexec cannot choose the configuration: sudo tunwarden set --config FILE"
             );
             change(args, path)
         }

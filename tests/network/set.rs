@@ -85,8 +85,9 @@ fn only_root_and_who_polkit_allows_may_set() -> Result<()> {
         let _polkit = bus.polkit()?;
         let _agent = agent(lab, BEFORE)?;
         let person = |words: &[&str]| {
-            let words = words.iter().copied().chain(["set", "lan.allow=false"]);
-            lab.host().command(words).user("nobody").env("SHELL", "/bin/sh").run()
+            // pkexec asks about its parent, which has to be in the same machine.
+            let script = format!("{} set lan.allow=false; exit $?", words.join(" "));
+            lab.host().command(["sh", "-c", &script]).user("nobody").env("SHELL", "/bin/sh").run()
         };
         has(&person(&["/usr/bin/tunwarden"])?, 1, "needs root")?;
         let pkexec = ["pkexec", "--disable-internal-agent", "/usr/bin/tunwarden"];
@@ -97,13 +98,9 @@ fn only_root_and_who_polkit_allows_may_set() -> Result<()> {
         );
 
         lab.host().file("/run/password", "")?;
-        let other = lab.host().command(pkexec.into_iter().chain([
-            "set",
-            "--config",
-            "/etc/other.toml",
-            "lan.allow=false",
-        ]));
-        has(&other.user("nobody").env("SHELL", "/bin/sh").run()?, 1, "alone")?;
+        let other = format!("{} set --config /etc/other.toml lan.allow=false; exit $?", pkexec.join(" "));
+        let other = lab.host().command(["sh", "-c", &other]).user("nobody").env("SHELL", "/bin/sh").run()?;
+        has(&other, 1, "cannot choose the configuration")?;
         has(&person(&pkexec)?, 0, "lan.allow: true -> false")?;
         ensure!(lab.host().read(FILE)? == AFTER && lan(lab)? == 0, "it is in force");
         Ok(())
