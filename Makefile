@@ -90,8 +90,8 @@ kernel-short: kernel-bookworm
 	$(CARGO) build --bin tunwarden
 	$(SUDO) env KERNEL_MEMORY=1000 scripts/kernel run bookworm scripts/kernel-short target/debug/tunwarden
 
-.PHONY: kernel-bullseye kernel-bookworm kernel-trixie kernel-forky
-kernel-bullseye kernel-bookworm kernel-trixie kernel-forky: kernel-%: deps
+.PHONY: kernel-bookworm kernel-trixie kernel-forky
+kernel-bookworm kernel-trixie kernel-forky: kernel-%: deps
 	scripts/deps kernels $(SUDO)
 	scripts/kernel make $* $(SUDO)
 

@@ -194,7 +194,10 @@ fn lines_that_another_program_takes_are_missed_aloud_and_packets_are_refused_as_
         agent.wait_for_line("another program receives group", SOON)?;
         wait_for_state(lab, "locked")?;
         let said = tunwarden(lab, ["blocked"])?;
-        ensure!(said.status.code() == Some(1) && said.stderr.contains("another program receives"), "{said:?}");
+        ensure!(
+            said.status.code() == Some(1) && said.stderr.contains("another program receives"),
+            "{said:?}"
+        );
         let found = tunwarden(lab, ["doctor", "--json"])?;
         ensure!(found.stdout.contains("refusals-unheard"), "{found:?}");
         let sent = lab.host().udp("203.0.113.9:4000")?.count(500).tag("refused").send()?;

@@ -34,7 +34,6 @@ mod netlink;
 mod network_manager;
 mod nft;
 mod notify;
-mod old_kernel;
 mod openconnect;
 mod openvpn;
 mod openvpn_files;

@@ -1,4 +1,4 @@
-//! Engines without root: what a container sends leaves from a socket of its user, through pasta or slirp4netns.
+//! podman without root: what a container sends leaves from a socket of its user, through pasta or slirp4netns.
 
 use anyhow::{Context, Result};
 use tunwarden_lab::{Capture, Cmd, Contract, Engine, Frame, IMAGE, Lab, Process, wait_for, with_lab};
@@ -17,7 +17,7 @@ const USER: &str = r#"
     mkdir -p /run/home/anna/tmp /run/user/4711
     chown -R anna:anna /run/home/anna /run/user/4711"#;
 
-const AS_ANNA: [&str; 9] = [
+const AS_ANNA: [&str; 8] = [
     "setpriv",
     "--reuid=4711",
     "--regid=4711",
@@ -26,7 +26,6 @@ const AS_ANNA: [&str; 9] = [
     "HOME=/run/home/anna",
     "TMPDIR=/run/home/anna/tmp",
     "XDG_RUNTIME_DIR=/run/user/4711",
-    "DOCKER_HOST=unix:///run/user/4711/docker.sock",
 ];
 
 const PODMAN: [&str; 5] = [
@@ -118,23 +117,4 @@ fn a_container_of_podman_without_root_by_pasta_is_contained_as_its_user() -> Res
 #[test]
 fn a_container_of_podman_without_root_by_slirp4netns_is_contained_as_its_user() -> Result<()> {
     podman_is_contained("--network=slirp4netns")
-}
-
-#[test]
-#[ignore = "its container does not start in the laboratory yet"]
-fn a_container_of_docker_without_root_is_contained_as_its_user() -> Result<()> {
-    with_lab(|lab| {
-        let system = System::new(lab, Engine::System)?;
-        user(&system)?;
-        let daemon = ["sh", "/usr/share/docker.io/contrib/dockerd-rootless.sh", "--storage-driver=vfs"];
-        let daemon = anna(&system, daemon).spawn()?;
-        wait_for("Docker without root", SOON, || {
-            Ok(anna(&system, ["docker", "version"]).run()?.status.success().then_some(()))
-        })
-        .with_context(|| daemon.log())?;
-        anna(&system, ["docker", "import", "/run/lab/docker/image.tar", "lab"]).succeed()?;
-        let run = ["docker", "run", "--detach", "--stop-signal=KILL", "lab", "bash", "-c", FLOOD];
-        anna(&system, run).succeed().with_context(|| daemon.log())?;
-        is_contained(lab)
-    })
 }
