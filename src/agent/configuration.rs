@@ -53,8 +53,8 @@ impl Agent {
         let write = move || store.keep_configuration(&new);
         match self.memory.writer.write("the configuration in force", write) {
             Some(Ok(())) => configuration.kept = Some(text),
-            // The next commit asks again.
-            None => {}
+            // It is not known which text the disk will have. The next commit asks again.
+            None => configuration.kept = None,
             Some(Err(error)) => {
                 let complaint = describe(&error);
                 if complaint != configuration.complaint {

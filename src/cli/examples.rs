@@ -145,7 +145,8 @@ Examples:
 All of the given keys are changed or none of them. Comments and order of the file stay; a comment inside a list that is
 replaced does not.
 
-Exit: 0 in force, or nothing to change; 2 refused, with the line and a hint: the file is unchanged.";
+Exit: 0 in force, nothing to change, or no agent runs; 1 it needs root, or the file cannot be written; 2 refused. The
+file then has its old text.";
 
 pub(super) const NOTIFY: &str = "\
 Examples:

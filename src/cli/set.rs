@@ -5,7 +5,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "an edge file: it replaces the configuration")]
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use anyhow::{Context, ensure};
 use clap::Args as ClapArgs;
 use nix::fcntl::{Flock, FlockArg};
 
-use super::{BAD_CONFIG, Outcome, PKEXEC, client, complain, control, load, needs_root, say};
+use super::{BAD_CONFIG, Outcome, PKEXEC, client, complain, load, needs_root, say};
 use crate::config::{Assignment, EditError, Faults, Written, edit, plain, values};
 use crate::effects::replace::replace;
 use crate::store::Store;
@@ -35,59 +35,51 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
+    // polkit's prompt speaks of the settings of this machine, so it permits no other file.
+    ensure!(
+        path.is_none() || std::env::var_os(PKEXEC).is_none(),
+        "pkexec cannot choose the configuration: sudo tunwarden set --config FILE"
+    );
     let done = match args.assignments.is_empty() {
-        true => return refused(show(args, path)),
+        true => show(args, path),
         false if args.dry_run => dry_run(args, path),
-        false => {
-            needs_root("set")?;
-            // polkit's prompt speaks of the settings of this machine, so it permits no other file.
-            ensure!(
-                path.is_none() || std::env::var_os(PKEXEC).is_none(),
-                "pkexec cannot choose the configuration: sudo tunwarden set --config FILE"
-            );
-            change(args, path)
-        }
+        false => needs_root("set").and_then(|()| change(args, path)),
     };
-    let done: Done = refused(done)?;
     match done {
-        Done::Refused => Ok(ExitCode::from(BAD_CONFIG)),
-        Done::Ended => Ok(ExitCode::SUCCESS),
-        Done::Written => reload().await,
-    }
-}
-
-/// How far a command has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Done {
-    /// The configuration has a fault, or would have one. Nothing was changed.
-    Refused,
-    /// There is nothing more to do.
-    Ended,
-    /// The file is changed.
-    Written,
-}
-
-impl From<Done> for ExitCode {
-    fn from(done: Done) -> Self {
-        match done {
-            Done::Refused => Self::from(BAD_CONFIG),
-            Done::Ended | Done::Written => Self::SUCCESS,
-        }
-    }
-}
-
-/// Shows why the configuration is refused. Other errors are the caller's.
-fn refused<T: From<Done>>(result: anyhow::Result<Done>) -> anyhow::Result<T> {
-    match result {
         Err(error) if error.is::<EditError>() || error.is::<Faults>() => {
             complain(&format!("{error}\ntunwarden: nothing was changed"));
-            Ok(Done::Refused.into())
+            Ok(ExitCode::from(BAD_CONFIG))
         }
-        result => result.map(T::from),
+        Err(error) => Err(error),
+        Ok(None) => Ok(ExitCode::SUCCESS),
+        Ok(Some(_)) if path.is_some() => {
+            say("The file is changed. The agent was not asked to read it: sudo tunwarden reload");
+            Ok(ExitCode::SUCCESS)
+        }
+        Ok(Some(before)) => reload(before).await,
     }
 }
 
-fn show(args: &Args, path: Option<&Path>) -> anyhow::Result<Done> {
+/// The file before the change.
+struct Before {
+    file: PathBuf,
+    /// `None` if there was no file.
+    text: Option<String>,
+    meta: Metadata,
+    /// Two of these commands at once would lose what one of them has changed.
+    _lock: Flock<File>,
+}
+
+impl Before {
+    fn put_back(&self) -> io::Result<()> {
+        match &self.text {
+            Some(text) => replace(&self.file, &self.meta, text.as_bytes()),
+            None => fs::remove_file(&self.file),
+        }
+    }
+}
+
+fn show(args: &Args, path: Option<&Path>) -> anyhow::Result<Option<Before>> {
     let file = load::path_of(path);
     let values = values(&load::load(path)?.text, &file.to_string_lossy())?;
     if args.json {
@@ -99,41 +91,40 @@ fn show(args: &Args, path: Option<&Path>) -> anyhow::Result<Done> {
     } else {
         values.iter().for_each(|(key, value)| say(&plain(&format!("{key} = {value}"))));
     }
-    Ok(Done::Ended)
+    Ok(None)
 }
 
-fn dry_run(args: &Args, path: Option<&Path>) -> anyhow::Result<Done> {
+fn dry_run(args: &Args, path: Option<&Path>) -> anyhow::Result<Option<Before>> {
     let file = load::path_of(path);
     let edited = edit(&load::load(path)?.text, &file.to_string_lossy(), &args.assignments)?;
     if edited.changes.is_empty() {
         say(&unchanged(&file));
     }
     edited.changes.iter().for_each(|change| say(change.diff.trim_end()));
-    Ok(Done::Ended)
+    Ok(None)
 }
 
 fn unchanged(file: &Path) -> String {
     format!("Nothing to change: {} has these values already.", plain(&file.to_string_lossy()))
 }
 
-/// Changes the file, or leaves it as it is.
-fn change(args: &Args, path: Option<&Path>) -> anyhow::Result<Done> {
+/// Changes the file, or leaves it as it is. `None` if there is nothing to change.
+fn change(args: &Args, path: Option<&Path>) -> anyhow::Result<Option<Before>> {
     let file = target(&load::path_of(path));
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let cannot = || format!("cannot write {}", file.display());
     fs::create_dir_all(folder).with_context(cannot)?;
     let folder = File::open(folder).with_context(cannot)?;
-    // Two of these commands at once would lose what one of them has changed.
-    let folder = Flock::lock(folder, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error);
-    let folder = folder.context("another program changes the configuration now; try again")?;
+    let lock = only_one().context("another program changes the configuration now; try again")?;
     let written = match Written::read(&file) {
-        Err(Faults::NotFound(_)) if path.is_none() => Written::default(),
-        result => result?,
+        Err(Faults::NotFound(_)) if path.is_none() => None,
+        result => Some(result?),
     };
-    let edited = edit(&written.text, &file.to_string_lossy(), &args.assignments)?;
+    let text = written.map(|written| written.text);
+    let edited = edit(text.as_deref().unwrap_or_default(), &file.to_string_lossy(), &args.assignments)?;
     if edited.changes.is_empty() {
         say(&unchanged(&file));
-        return Ok(Done::Ended);
+        return Ok(None);
     }
     let meta = existing(&file).with_context(cannot)?.metadata().with_context(cannot)?;
     replace(&file, &meta, edited.text.as_bytes()).with_context(cannot)?;
@@ -142,7 +133,16 @@ fn change(args: &Args, path: Option<&Path>) -> anyhow::Result<Done> {
         let before = change.before.as_deref().unwrap_or("not set");
         say(&plain(&format!("{}: {before} -> {}", change.key, change.after)));
     }
-    Ok(Done::Written)
+    Ok(Some(Before { file, text, meta, _lock: lock }))
+}
+
+/// Takes the lock of this command. Only root can open its file: every user can lock a folder.
+fn only_one() -> anyhow::Result<Flock<File>> {
+    let store = Store::default();
+    store.prepare()?;
+    let path = store.run().join("set.lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error.into())
 }
 
 /// The file that a link leads to. A link stays a link.
@@ -160,11 +160,25 @@ fn existing(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Has the agent read the file again.
-async fn reload() -> Outcome {
-    if client::connect().await.is_err() && Store::default().running_agent().is_none() {
-        say("The agent is not running. The change is in force when it starts.");
+/// Has the agent read the file again. If the agent refuses, the file gets its old text back.
+async fn reload(before: Before) -> Outcome {
+    let agent = match client::connect().await {
+        Ok(agent) => agent,
+        Err(_) if Store::default().running_agent().is_none() => {
+            say("The agent is not running. The change is in force when it starts.");
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(error) => return Err(error.context("the file is changed, and the agent is not on the bus")),
+    };
+    let Err(error) = agent.reload().await else {
+        say("The new configuration is in force.");
         return Ok(ExitCode::SUCCESS);
-    }
-    control::reload().await
+    };
+    let file = plain(&before.file.to_string_lossy());
+    before.put_back().with_context(|| format!("the change is refused, and {file} cannot be put back"))?;
+    complain(&format!(
+        "{:#}\ntunwarden: the change is refused; the old configuration stays in force, and the file has its old text",
+        client::answer(error)
+    ));
+    Ok(ExitCode::from(BAD_CONFIG))
 }

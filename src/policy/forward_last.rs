@@ -1,10 +1,10 @@
 //! The last chain of filter `FORWARD`: containers and virtual machines whose engine makes no rules in iptables.
 //!
 //! Their packets, which `DOCKER_VPN_KILL_SWITCH` returns, would meet only our own policy, which is DROP: an accept in
-//! another table of nf_tables does not help. So does libvirt from 10.4 on, and Incus, LXD and LXC, whose rules are in
-//! nf_tables; Docker with its nftables backend; and for IPv6 Docker up to 26, by default. Where an engine has rules in
-//! iptables, the packets that they accept or drop never come here. What an engine drops in nf_tables stays dropped,
-//! before or after this chain.
+//! another table of nf_tables does not help. These engines have no rules in iptables: libvirt from 10.4 on, Incus, LXD
+//! and LXC, whose rules are in nf_tables; Docker with its nftables backend; and Docker up to 26, by default, for IPv6.
+//! Where an engine has rules in iptables, the packets that they accept or drop never come here. What an engine drops in
+//! nf_tables stays dropped, before or after this chain.
 //!
 //! Each rule that accepts names both interfaces: a bridge and a tunnel, or the same bridge twice. It never names an
 //! uplink, except during a pause. A packet that it accepts has passed the kill switch twice before, in mangle and in
@@ -18,10 +18,6 @@ use super::view::View;
 use super::{Chain, ChainName, Device, Direction, IfMatch, Rule, Tracked, Verdict};
 use crate::net::{Family, IfPattern};
 use crate::vpn::{OpenBridge, Reach};
-
-/// Names that Docker and podman give to their bridges. Only a rule that is missing closes some of their `--internal`
-/// networks.
-const DOCKERS: [&str; 5] = ["docker0", "docker_gwbridge", "br-+", "podman+", "cni-podman+"];
 
 /// Names that only other engines give to theirs, of those whose rules may be in nf_tables.
 const OTHERS: [&str; 4] = ["virbr+", "lxcbr+", "lxdbr+", "incusbr+"];
@@ -59,19 +55,13 @@ fn bridge(name: impl Into<IfPattern>) -> IfMatch {
     IfMatch::device(Device::Bridge, name)
 }
 
-/// Bridges of other engines. A bridge with another name may be Docker's, which closes its `--internal` networks for
-/// IPv4 by rules of its own. For IPv6 only names count that Docker never gives.
+/// Bridges of other engines, by names that Docker and podman never give: only a rule that is missing closes some of
+/// their `--internal` networks.
 fn others(view: &View<'_>) -> impl Iterator<Item = IfMatch> {
-    let parsed = |names: &[&str]| names.iter().filter_map(|name| name.parse().ok()).collect();
-    let (dockers, others): (Vec<IfPattern>, Vec<IfPattern>) = (parsed(&DOCKERS), parsed(&OTHERS));
+    let others: Vec<IfPattern> = OTHERS.iter().filter_map(|name| name.parse().ok()).collect();
     let named = view.config.docker.bridges.iter().cloned();
     let all = named.chain(view.situation.bridges.iter().cloned().map(IfPattern::from));
-    let family = view.family;
-    all.filter(move |pattern| match family {
-        Family::V4 => !dockers.iter().any(|docker| docker.overlaps(pattern)),
-        Family::V6 => others.iter().any(|other| other.matches(&pattern.to_string())),
-    })
-    .map(bridge)
+    all.filter(move |pattern| others.iter().any(|other| other.matches(&pattern.to_string()))).map(bridge)
 }
 
 /// Both sides by the same name: another one would let one engine's network reach another's.
@@ -105,6 +95,9 @@ mod tests {
     use crate::config::Config;
     use crate::policy::ruleset;
     use crate::vpn::{PauseScope, Situation};
+
+    /// Names that Docker and podman give to their bridges.
+    const DOCKERS: [&str; 5] = ["docker0", "docker_gwbridge", "br-+", "podman+", "cni-podman+"];
 
     fn held(family: Family, config: &Config, situation: &Situation) -> Vec<String> {
         let ruleset = ruleset(config, &Default::default(), situation);
@@ -144,9 +137,9 @@ mod tests {
                 assert!(input == output || input == tunnel || output == tunnel, "{line}");
             }
         }
-        // A bridge of this name may be an `--internal` network of a Docker that makes no rules for IPv6.
+        // A bridge of this name may be an `--internal` network of Docker's or podman's.
         let work = |line: &String| line.contains("work");
-        assert!(ipv4.iter().any(work) && !ipv6.iter().any(work), "{ipv4:?} {ipv6:?}");
+        assert!(!ipv4.iter().any(work) && !ipv6.iter().any(work), "{ipv4:?} {ipv6:?}");
     }
 
     #[test]

@@ -140,7 +140,7 @@ fn without_a_mark_a_named_profile_opens_its_exact_endpoint_and_any_other_profile
         stand_in(lab)?;
         let mut first = agent(lab, "")?;
         wait_for("the agent logs it", SOON, || {
-            let said = "wg: its servers are left out: the kernel itself sends there";
+            let said = "wg: its servers are left out: the kernel itself sends its packets";
             Ok((first.log().matches(said).count() == 1).then_some(()))
         })?;
         await_bootstrap(lab, &json!([]))?;

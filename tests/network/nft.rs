@@ -58,8 +58,8 @@ fn wait_for_layer(lab: &Lab, what: &str, holds: impl Fn(&Value) -> bool) -> Resu
 }
 
 /// Kills the agent, and starts another one. The tables of the first one stay owned: the kernel refuses every change
-/// of them until the returned socket is closed.
-fn succeeded(lab: &Lab, mut agent: Process) -> Result<(OwnSocket, Process)> {
+/// of them until the returned sockets are closed.
+fn succeeded(lab: &Lab, mut agent: Process) -> Result<(Vec<OwnSocket>, Process)> {
     wait_for_layer(lab, "the agent owns the tables", |layer| layer["owned"] == true)?;
     let owner = nft::owner_of(&agent)?;
     agent.kill()?;
@@ -149,7 +149,7 @@ fn without_an_egress_hook_the_rest_of_the_second_layer_holds_and_is_reported() -
         says_that_the_wires_are_open(&text)?;
         ensure!(tunwarden(lab, ["verify"])?.status.success(), "what this system lacks is no difference");
         let tables = lab.host().succeed(["nft", "list", "tables"])?;
-        let ours = tables.contains("inet tunwarden") && !tables.contains("netdev tunwarden");
+        let ours = tables.contains("inet tunwarden\n") && !tables.contains("netdev tunwarden");
         ensure!(ours, "{tables}");
 
         // The second layer blocks the host when iptables is open. It does not block raw sockets, because
@@ -206,6 +206,10 @@ fn a_second_layer_that_takes_the_last_resort_alone_is_closed_and_no_raw_sender_i
         agent.wait_for_line("Message too long", SOON)?;
         // Also after the agent has tried again.
         for _ in 0..2 {
+            let before = agent.log().matches("Message too long").count();
+            wait_for("another attempt", SOON, || {
+                Ok((agent.log().matches("Message too long").count() > before).then_some(()))
+            })?;
             wait_for_layer(lab, "it is closed", |layer| layer["closed"] == true)
                 .with_context(|| agent.log())?;
             let said = status(lab)?;

@@ -15,25 +15,24 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open}
 use tunwarden::netfilter::encode::Transaction;
 use tunwarden::netfilter::own::OwnSocket;
 use tunwarden::policy::nftables::{Found, NftFamily, NftTable, Owner};
-use tunwarden_lab::{Lab, Process, wait_for};
-
-use super::SOON;
+use tunwarden_lab::{Lab, Process};
 
 /// `NETLINK_NETFILTER`
 const NETFILTER: &str = "12";
 
-/// A copy of the socket that makes this agent the owner of its tables. The tables keep their owner while the copy is
-/// open: after the agent is killed, the kernel refuses every change by any other program.
-pub fn owner_of(agent: &Process) -> Result<OwnSocket> {
-    // For a moment the agent also has sockets that ask the kernel questions.
-    let number = wait_for("the agent has one socket for its tables", SOON, || {
-        let sockets = own_sockets(agent.id())?;
-        Ok(if let [number] = sockets[..] { Some(number) } else { None })
-    })?;
+/// Copies of the sockets that make this agent the owner of its tables. The tables keep their owner while the copies are
+/// open: after the agent is killed, the kernel refuses every change by any other program. Sockets that only ask the
+/// kernel questions are among them.
+pub fn owner_of(agent: &Process) -> Result<Vec<OwnSocket>> {
+    let numbers = own_sockets(agent.id())?;
+    anyhow::ensure!(!numbers.is_empty(), "the agent has no socket for its tables");
     let id = i32::try_from(agent.id()).ok().and_then(Pid::from_raw).context("no process id")?;
     let process = pidfd_open(id, PidfdFlags::empty())?;
-    let copy: OwnedFd = pidfd_getfd(process, number, PidfdGetfdFlags::empty())?;
-    Ok(OwnSocket::from_fd(copy))
+    let copies = numbers.into_iter().map(|number| {
+        let copy: OwnedFd = pidfd_getfd(&process, number, PidfdGetfdFlags::empty())?;
+        Ok(OwnSocket::from_fd(copy))
+    });
+    copies.collect()
 }
 
 /// The file descriptors of a process's netfilter sockets, except those that have subscribed to changes or that receive

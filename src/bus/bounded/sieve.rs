@@ -14,7 +14,6 @@ const MAX_CALL: u64 = 16 << 10;
 
 /// Maximum length of any other message in bytes. Answers and signals of NetworkManager with thousands of profiles are
 /// shorter.
-/// profiles.
 const MAX_OTHER: u64 = 4 << 20;
 
 /// The type of a message that is a call.

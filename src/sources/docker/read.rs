@@ -118,8 +118,8 @@ impl Container {
         texts.filter_map(|(id, text)| Some((id, text.as_ref()?.parse().ok()?))).take(MAX_ADDRESSES)
     }
 
-    /// The names of the container's networks, all of them. If one were left out, the rules would close the ports of
-    /// this container.
+    /// The names of the container's networks, all of them. A network that is cut off closes the ports of its
+    /// containers: if it were left out, they would stay open.
     fn networks(&self) -> BTreeSet<String> {
         let networks = self.settings.iter().flat_map(|settings| &settings.networks).flatten();
         networks.map(|(name, _)| cut(name, MAX_NAME)).collect()

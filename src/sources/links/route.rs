@@ -17,7 +17,7 @@ pub(super) const RTA_UID: u16 = 25;
 const RTA_IP_PROTO: u16 = 27;
 const RTA_DPORT: u16 = 29;
 
-/// The length of `struct rtmsg`, and the position of the route's type in it. the source.
+/// The length of `struct rtmsg`, and the position of the route's type in it.
 pub(super) const RTMSG: usize = 12;
 const TYPE: usize = 7;
 

@@ -153,7 +153,7 @@ fn an_agent_continues_while_the_disk_holds_a_write() -> Result<()> {
         supervised.pings_on()?;
         move_the_lan(lab)?;
         supervised.pings_on()?;
-        // A reader lets the write go on, and the next commit writes the file itself.
+        // A reader lets the write go on.
         let text = lab.host().succeed(["timeout", "30", "cat", PIPE])?;
         ensure!(text.contains("allow = false"), "the write that was held: {text}");
         lab.host().succeed(["rm", PIPE])?;

@@ -61,7 +61,7 @@ fn a_flush_of_everything_opens_nothing_where_the_agent_owns_the_tables() {
             lab.host().file("/etc/tunwarden/config.toml", config)?;
             let reload = tunwarden(lab, ["reload"])?;
             ensure!(reload.status.success(), "{reload:?}");
-            ensure!(tables(lab)?.contains("inet tunwarden") == owned, "{}", tables(lab)?);
+            ensure!(tables(lab)?.contains("inet tunwarden\n") == owned, "{}", tables(lab)?);
             siege.is_silent("after a reload")?;
         }
         wait_for_owned(lab, true)?;
@@ -69,7 +69,7 @@ fn a_flush_of_everything_opens_nothing_where_the_agent_owns_the_tables() {
         // The tables stay when their owner dies. The control: the same flush removes tables without an owner.
         siege.agent.kill()?;
         siege.is_silent("the agent is dead")?;
-        ensure!(tables(lab)?.contains("inet tunwarden"), "{}", tables(lab)?);
+        ensure!(tables(lab)?.contains("inet tunwarden\n"), "{}", tables(lab)?);
         ensure!(status(lab)?["layers"][1]["owned"] == false, "{}", status(lab)?);
         siege.opens_to_a_flush("the control: without an owner everything leaves")
     })

@@ -159,7 +159,8 @@ fn chosen(networks: Vec<Attachable>) -> (Vec<(Attachable, Attachment)>, Vec<Untr
         let bridge = network.bridge.clone().map(Attachment::Bridge);
         match bridge.or_else(|| network.card.clone().map(Attachment::Card)) {
             Some(attachment) => chosen.push((network, attachment)),
-            // A container would take the whole card, is another machine's, or has none.
+            // The container would take the whole card, the network also needs other machines, it is ipvlan in the mode
+            // l3, or it has no card.
             None => left_out.push(Untried::LeftOut(format!(
                 "{}: no container was tried on this network of the kind {}",
                 network.name, network.driver
