@@ -37,7 +37,7 @@ fn a_flush_of_everything_opens_nothing_where_the_agent_owns_the_tables() {
         let mut siege = Siege::begin(lab, BOTH)?;
         wait_for_owned(lab, true).with_context(|| siege.agent.log())?;
         let text = tunwarden(lab, ["status"])?.stdout;
-        ensure!(text.contains("the agent's own"), "{text}");
+        ensure!(text.contains("owned by the agent"), "{text}");
         for flush in FLUSHES {
             let left = siege.repaired(&format!("owned, {}", flush.join(" ")), flush, "nft")?;
             ensure!(left.of_host + left.of_container == 0, "{flush:?}: {left:?} left");
