@@ -79,8 +79,10 @@ pub(crate) const STEPS: &[Step] = &[
         let there = world.lab.host().run(["ip", "link", "show", "usb0"])?.status.success();
         if there {
             world.try_run("ip link del usb0")?;
-        } else {
-            world.lab.add_uplink(Uplink::numbered("usb0", 1))?;
+        } else if world.lab.add_uplink(Uplink::numbered("usb0", 1)).is_err() {
+            // NetworkManager may take the addresses of a new link away before its route is there.
+            world.try_run("ip link del usb0")?;
+            return Ok(None);
         }
         // The VPN was connected over one of the two.
         world.uplink_whole = false;
