@@ -65,18 +65,23 @@ pub(super) async fn reconnect() -> Outcome {
 }
 
 pub(super) async fn reload() -> Outcome {
+    Ok(if reloaded().await? { ExitCode::SUCCESS } else { ExitCode::from(BAD_CONFIG) })
+}
+
+/// Has the agent read its configuration again. Says the result, and whether the new configuration is in force.
+pub(super) async fn reloaded() -> anyhow::Result<bool> {
     match client::connect().await {
         Ok(agent) => match agent.reload().await {
             Ok(()) => {
                 say("The new configuration is in force.");
-                Ok(ExitCode::SUCCESS)
+                Ok(true)
             }
             Err(error) => {
                 complain(&format!(
                     "{:#}\ntunwarden: the new configuration is refused; the old configuration stays in force",
                     client::answer(error)
                 ));
-                Ok(ExitCode::from(BAD_CONFIG))
+                Ok(false)
             }
         },
         Err(error) => match Store::default().running_agent() {

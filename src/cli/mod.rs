@@ -218,6 +218,16 @@ fn caller() -> Option<std::ffi::OsString> {
     ["SUDO_UID", PKEXEC].into_iter().find_map(std::env::var_os)
 }
 
+/// Refuses a configuration that the caller of `pkexec` chooses. polkit's action is for this command with any options, its
+/// prompt speaks of the settings of this machine, and root reads no file for somebody else.
+fn no_file_by_pkexec(verb: &str, path: Option<&Path>) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        path.is_none() || std::env::var_os(PKEXEC).is_none(),
+        "pkexec cannot choose the configuration: sudo tunwarden {verb} --config FILE"
+    );
+    Ok(())
+}
+
 /// Prints to standard output. If the reader has ended (`| head`), this is not an error.
 fn say(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");

@@ -20,7 +20,7 @@ use clap::Args as ClapArgs;
 use self::live::{Containers, Tried};
 use super::load::in_force_aloud;
 use super::lock::locked;
-use super::{OPEN, Outcome, PKEXEC, complain, needs_root, say, version};
+use super::{OPEN, Outcome, complain, needs_root, no_file_by_pkexec, say, version};
 use crate::config::{Config, Source};
 use crate::firewall;
 use crate::model::{Contract, Machine, Outcome as Shown, Proof, Prover, Row, Rules, Users};
@@ -74,11 +74,7 @@ pub(super) struct Read {
 
 pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     needs_root("prove")?;
-    // polkit's action is for this command with any options, and root reads no file that the caller chooses.
-    anyhow::ensure!(
-        path.is_none() || std::env::var_os(PKEXEC).is_none(),
-        "pkexec cannot choose the configuration: sudo tunwarden prove --config FILE"
-    );
+    no_file_by_pkexec("prove", path)?;
     // The file is created first: if the name exists, the command fails before it reads anything.
     let report = args.report.as_deref().map(|file| {
         let created = file::create(file);

@@ -11,11 +11,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::Args as ClapArgs;
 use nix::fcntl::{Flock, FlockArg};
 
-use super::{BAD_CONFIG, Outcome, PKEXEC, client, complain, load, needs_root, say};
+use super::{BAD_CONFIG, Outcome, client, complain, control, load, needs_root, no_file_by_pkexec, say};
 use crate::config::{Assignment, EditError, Faults, Written, edit, plain, values};
 use crate::effects::replace::replace;
 use crate::store::Store;
@@ -35,11 +35,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
-    // polkit's prompt speaks of the settings of this machine, so it permits no other file.
-    ensure!(
-        path.is_none() || std::env::var_os(PKEXEC).is_none(),
-        "pkexec cannot choose the configuration: sudo tunwarden set --config FILE"
-    );
+    no_file_by_pkexec("set", path)?;
     let done = match args.assignments.is_empty() {
         true => show(args, path),
         false if args.dry_run => dry_run(args, path),
@@ -162,23 +158,15 @@ fn existing(path: &Path) -> io::Result<File> {
 
 /// Has the agent read the file again. If the agent refuses, the file gets its old text back.
 async fn reload(before: Before) -> Outcome {
-    let agent = match client::connect().await {
-        Ok(agent) => agent,
-        Err(_) if Store::default().running_agent().is_none() => {
-            say("The agent is not running. The change is in force when it starts.");
-            return Ok(ExitCode::SUCCESS);
-        }
-        Err(error) => return Err(error.context("the file is changed, and the agent is not on the bus")),
-    };
-    let Err(error) = agent.reload().await else {
-        say("The new configuration is in force.");
+    if client::connect().await.is_err() && Store::default().running_agent().is_none() {
+        say("The agent is not running. The change is in force when it starts.");
         return Ok(ExitCode::SUCCESS);
-    };
+    }
+    if control::reloaded().await.context("the file is changed")? {
+        return Ok(ExitCode::SUCCESS);
+    }
     let file = plain(&before.file.to_string_lossy());
-    before.put_back().with_context(|| format!("the change is refused, and {file} cannot be put back"))?;
-    complain(&format!(
-        "{:#}\ntunwarden: the change is refused; the old configuration stays in force, and the file has its old text",
-        client::answer(error)
-    ));
+    before.put_back().with_context(|| format!("{file} cannot be put back"))?;
+    complain("tunwarden: the file has its old text");
     Ok(ExitCode::from(BAD_CONFIG))
 }
