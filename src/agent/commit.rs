@@ -1,10 +1,9 @@
 //! From the situation to the kernel: the agent commits the rules of the situation and reports the result.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 use super::drift::{Drift, Made, Read};
+use super::wait::Retry;
 use super::{Agent, describe};
 use crate::bus::BusSignal;
 use crate::config;
@@ -13,9 +12,6 @@ use crate::netfilter::Program;
 use crate::policy::{self, Ruleset};
 use crate::status::{Enforcement, Unread};
 use crate::vpn::Situation;
-
-/// How long the agent waits before it repeats a failed commit: at first, and at most.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// The rules: what should be in force, and what the kernel was found to hold.
 pub(super) struct Rules {
@@ -34,18 +30,17 @@ pub(super) struct Rules {
     pub(super) repairs: u32,
     /// Whether the rules were damaged since the agent last wrote what it keeps: packets may have left in clear.
     pub(super) damaged: bool,
-    retry: Option<Retry>,
+    failed: Option<Failed>,
 }
 
 /// A commit that failed, and when it is repeated.
 #[derive(Debug, Clone)]
-struct Retry {
+struct Failed {
     /// The rules that are not in force.
     refused: Ruleset,
     /// Why they are not.
     why: String,
-    at: Instant,
-    after: Duration,
+    retry: Retry,
 }
 
 /// Which rules may be in force if the kernel refuses a commit.
@@ -68,23 +63,23 @@ impl Rules {
             next_read: Read::Changes,
             repairs: 0,
             damaged: false,
-            retry: None,
+            failed: None,
         }
     }
 
     pub(super) fn retry_at(&self) -> Option<Instant> {
-        self.retry.as_ref().map(|retry| retry.at)
+        self.failed.as_ref().map(|failed| failed.retry.at)
     }
 
     /// Why the last commit failed, if it did.
     pub(super) fn failure(&self) -> Option<&str> {
-        self.retry.as_ref().map(|retry| retry.why.as_str())
+        self.failed.as_ref().map(|failed| failed.why.as_str())
     }
 
     /// Whether the kernel refused these rules, and it is not yet time to try them again.
     fn were_refused(&self, ruleset: &Ruleset) -> bool {
-        let waits = |retry: &Retry| retry.refused == *ruleset && Instant::now() < retry.at;
-        self.retry.as_ref().is_some_and(waits)
+        let waits = |failed: &Failed| failed.refused == *ruleset && Instant::now() < failed.retry.at;
+        self.failed.as_ref().is_some_and(waits)
     }
 
     /// Whether the rules of the situation are in force.
@@ -109,7 +104,7 @@ impl Agent {
             }
         } else if self.rules.applied.as_ref() == Some(&ruleset) && self.rules.pending.take().is_some() {
             // The situation is again the one whose rules are in force.
-            self.rules.retry = None;
+            self.rules.failed = None;
             self.rules.found = Enforcement::Enforced;
         }
         self.keep_configuration();
@@ -183,7 +178,7 @@ impl Agent {
 
     fn committed(&mut self, ruleset: Ruleset, commit: Commit, by: Option<Program>) {
         self.rules.pending = None;
-        if self.rules.retry.take().is_some() {
+        if self.rules.failed.take().is_some() {
             let what = "the rules are in force again".to_owned();
             self.announcer.news.push(BusSignal::Repaired { what, by: None });
         }
@@ -208,9 +203,8 @@ impl Agent {
         self.rules.pending = error.is_pending().then(|| why.clone());
         self.rules.applied = self.rules.firewall.held().cloned();
         self.rules.found = Enforcement::after(error);
-        let after = self.rules.retry.as_ref().map_or(RETRY.0, |retry| (retry.after * 2).min(RETRY.1));
-        let at = Instant::now() + after;
-        self.rules.retry = Some(Retry { refused, why: why.clone(), at, after });
+        let retry = Retry::next(self.rules.failed.as_ref().map(|failed| failed.retry));
+        self.rules.failed = Some(Failed { refused, why: why.clone(), retry });
         self.announcer.news.push(BusSignal::Failed(why));
     }
 

@@ -3,19 +3,16 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::Duration;
 
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 
+use super::wait::Retry;
 use super::{Agent, describe, until_instant};
 use crate::effects::dns;
 use crate::effects::hosts::{self, Pins, helper};
 use crate::net::HostName;
 use crate::vpn::Event;
-
-/// How long until pins that could not be written are tried again: at first, and at most.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// The names to look up, and the pins.
 #[derive(Debug, Default)]
@@ -36,8 +33,7 @@ pub(super) struct ServerNames {
 #[derive(Debug)]
 struct Failed {
     pins: Pins,
-    at: Instant,
-    after: Duration,
+    retry: Retry,
 }
 
 /// A request for these pins, and its answer.
@@ -55,7 +51,7 @@ impl ServerNames {
     /// Waits until a request is answered, or pins that could not be written are to be tried again.
     pub(super) async fn due(&mut self) {
         let failed = self.failed.as_ref().filter(|_| self.request.is_none());
-        let at = failed.map(|failed| failed.at);
+        let at = failed.map(|failed| failed.retry.at);
         let answered = tokio::select! {
             answered = answer(&mut self.request) => answered,
             () = until_instant(at) => return,
@@ -73,7 +69,7 @@ impl ServerNames {
         if let Some(request) = &self.request {
             return request.pins == *pins;
         }
-        let waits = |failed: &Failed| failed.pins == *pins && Instant::now() < failed.at;
+        let waits = |failed: &Failed| failed.pins == *pins && Instant::now() < failed.retry.at;
         self.pinned.as_ref() == Some(pins) || self.failed.as_ref().is_some_and(waits)
     }
 
@@ -98,8 +94,8 @@ impl ServerNames {
 
     fn refused(&mut self, pins: Pins, complaint: String) {
         self.pinned = None;
-        let after = self.failed.as_ref().map_or(RETRY.0, |failed| (failed.after * 2).min(RETRY.1));
-        self.failed = Some(Failed { pins, at: Instant::now() + after, after });
+        let retry = Retry::next(self.failed.as_ref().map(|failed| failed.retry));
+        self.failed = Some(Failed { pins, retry });
         if complaint != self.complaint {
             tracing::warn!("{complaint}");
             self.complaint = complaint;
@@ -226,7 +222,7 @@ mod tests {
         let mut names = ServerNames::default();
         let delays = std::iter::repeat_with(|| {
             names.refused(pins("198.51.100.7"), "no".to_owned());
-            names.failed.as_ref().map_or(0, |failed| failed.after.as_secs())
+            names.failed.as_ref().map_or(0, |failed| failed.retry.after.as_secs())
         });
         assert_eq!(delays.take(8).collect::<Vec<_>>(), [1, 2, 4, 8, 16, 32, 60, 60]);
     }

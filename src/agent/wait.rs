@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 
 use crate::system;
 
@@ -14,6 +15,24 @@ pub(super) struct Timers {
     pub(super) wake_at: Option<jiff::Timestamp>,
     /// When the pause ends by CLOCK_BOOTTIME, in seconds since boot.
     pub(super) pause_ends: Option<u64>,
+}
+
+/// How long the agent waits before it repeats what has failed: at first, and at most.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// When something that has failed is repeated.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Retry {
+    pub(super) at: Instant,
+    pub(super) after: Duration,
+}
+
+impl Retry {
+    /// The first one, or the one after `last`, which waits twice as long.
+    pub(super) fn next(last: Option<Self>) -> Self {
+        let after = last.map_or(RETRY.0, |last| (last.after * 2).min(RETRY.1));
+        Self { at: Instant::now() + after, after }
+    }
 }
 
 /// The signals that end the agent.
@@ -41,7 +60,7 @@ pub(super) async fn until(moment: Option<jiff::Timestamp>) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 
-pub(super) async fn until_instant(moment: Option<tokio::time::Instant>) {
+pub(super) async fn until_instant(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment).await,
         None => std::future::pending().await,
