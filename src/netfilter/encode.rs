@@ -14,7 +14,8 @@ pub mod net;
 pub mod senders;
 
 use netlink_bindings::nftables::{
-    PushChainAttrs, PushRuleAttrs, PushSetAttrs, PushSetelemListAttrs, PushTableAttrs, SetFlags, TableFlags,
+    PushChainAttrs, PushExprListAttrs, PushRuleAttrs, PushSetAttrs, PushSetelemListAttrs, PushTableAttrs,
+    SetFlags, TableFlags,
 };
 use netlink_bindings::traits::Pusher;
 
@@ -276,13 +277,32 @@ impl Transaction {
             }
         }
         let mut own = own.into_iter();
+        self.append(table, chain, |list| {
+            steps.iter().fold(list, |list, step| expression(list, step, &mut own))
+        });
+    }
+
+    /// Appends a rule with the instructions that `write` appends to a list.
+    fn append(
+        &mut self,
+        table: TableId,
+        chain: &str,
+        write: impl for<'a> FnOnce(Instructions<'a>) -> Instructions<'a>,
+    ) {
         let mut attributes = Vec::new();
         let names = PushRuleAttrs::new(&mut attributes).push_table_bytes(self.name(table));
         let list = names.push_chain_bytes(chain.as_bytes()).nested_expressions();
-        let list = steps.iter().fold(list, |list, step| expression(list, step, &mut own));
-        list.end_nested().end_nested();
+        write(list).end_nested().end_nested();
         self.push(NEW_RULE, CREATE | AT_THE_END, table.family, attributes);
     }
+}
+
+/// The instructions of a rule, while they are written.
+type Instructions<'a> = PushExprListAttrs<PushRuleAttrs<&'a mut Vec<u8>>>;
+
+/// Appends instructions that use no set of the rule's own.
+fn expressions<'a>(list: Instructions<'a>, steps: &[Instruction]) -> Instructions<'a> {
+    steps.iter().fold(list, |list, step| expression(list, step, &mut std::iter::empty()))
 }
 
 /// Types of values, by nft's numbers. The kernel only keeps them, and nft lists a set by them. A key of several

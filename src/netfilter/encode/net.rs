@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use netlink_bindings::nftables::{PushChainAttrs, PushRuleAttrs};
+use netlink_bindings::nftables::PushChainAttrs;
 
-use super::expression::{by_hand, expression};
-use super::{CREATE, NEW_CHAIN, NEW_RULE, REFUSE_EXISTING, Transaction};
+use super::expression::by_hand;
+use super::{CREATE, NEW_CHAIN, REFUSE_EXISTING, Transaction, expressions};
 use crate::net::{Family, octets};
 use crate::policy::nftables::{
     Comparison, Ct, Instruction, LINKS_OF_A_CHAIN, Meta, NftFamily, NftVerdict, Owner, PayloadBase, TableId,
@@ -177,16 +177,11 @@ impl Transaction {
     fn counting(&mut self, net: &Net, Counting { table, name, drops }: Counting<'_>) {
         self.net_chain(table, name, None);
         for pattern in net.probes.iter().flatten().filter(|pattern| has_rule(name, pattern)) {
-            let mut attributes = Vec::new();
-            let names = PushRuleAttrs::new(&mut attributes).push_table_bytes(table.name.as_bytes());
-            let list = names.push_chain_bytes(name.as_bytes()).nested_expressions();
-            let steps = pattern.instructions();
-            let list = steps.iter().fold(list, |list, step| expression(list, step, &mut std::iter::empty()));
-            let list = by_hand(list.nested_elem(), c"counter", &[]);
-            let drop = Instruction::Verdict(NftVerdict::Drop);
-            let list = if drops { expression(list, &drop, &mut std::iter::empty()) } else { list };
-            list.end_nested().end_nested();
-            self.push(NEW_RULE, CREATE | super::AT_THE_END, table.family, attributes);
+            let drop = [Instruction::Verdict(NftVerdict::Drop)];
+            self.append(table, name, |list| {
+                let list = by_hand(expressions(list, &pattern.instructions()).nested_elem(), c"counter", &[]);
+                if drops { expressions(list, &drop) } else { list }
+            });
         }
     }
 
@@ -194,9 +189,6 @@ impl Transaction {
     fn entrance(&mut self, table: TableId, name: &str, at: Entrance<'_>, to: &[(&str, Option<&[u8; 16]>)]) {
         self.net_chain(table, name, Some(at));
         for (chain, link) in to {
-            let mut attributes = Vec::new();
-            let names = PushRuleAttrs::new(&mut attributes).push_table_bytes(table.name.as_bytes());
-            let list = names.push_chain_bytes(name.as_bytes()).nested_expressions();
             let is_link = link.map(|link| {
                 [
                     Instruction::Meta(Meta::OifName, FIRST),
@@ -204,10 +196,8 @@ impl Transaction {
                 ]
             });
             let jump = Instruction::Verdict(NftVerdict::Jump((*chain).to_owned()));
-            let steps = is_link.into_iter().flatten().chain([jump]);
-            let list = steps.fold(list, |list, step| expression(list, &step, &mut std::iter::empty()));
-            list.end_nested().end_nested();
-            self.push(NEW_RULE, CREATE | super::AT_THE_END, table.family, attributes);
+            let steps: Vec<Instruction> = is_link.into_iter().flatten().chain([jump]).collect();
+            self.append(table, name, |list| expressions(list, &steps));
         }
     }
 

@@ -5,12 +5,12 @@
 
 use std::net::IpAddr;
 
-use netlink_bindings::nftables::{PushRuleAttrs, PushSetAttrs, SetFlags};
+use netlink_bindings::nftables::{PushSetAttrs, SetFlags};
 
-use super::expression::{by_hand, expression};
+use super::expression::by_hand;
 use super::{
-    AT_THE_END, CREATE, INET_SERVICE, IPV4_ADDR, IPV6_ADDR, MACHINE_ORDER, NEW_RULE, NEW_SET, NO_ORDER,
-    REFUSE_EXISTING, Transaction, byte_order,
+    CREATE, INET_SERVICE, IPV4_ADDR, IPV6_ADDR, MACHINE_ORDER, NEW_SET, NO_ORDER, REFUSE_EXISTING,
+    Transaction, byte_order, expressions,
 };
 use crate::net::{Family, Transport, octets};
 use crate::netfilter::message::{self, NFTABLES, message, text};
@@ -156,12 +156,7 @@ impl Transaction {
             Instruction::Compare(Comparison::Other, LOOPBACK.to_vec()),
             Instruction::Verdict(NftVerdict::Jump(OPENING_CHAIN.to_owned())),
         ];
-        let mut attributes = Vec::new();
-        let names = PushRuleAttrs::new(&mut attributes).push_table_bytes(SENDERS.name.as_bytes());
-        let list = names.push_chain_bytes(OUTPUT_CHAIN.as_bytes()).nested_expressions();
-        let list = steps.iter().fold(list, |list, step| expression(list, step, &mut std::iter::empty()));
-        list.end_nested().end_nested();
-        self.push(NEW_RULE, CREATE | AT_THE_END, SENDERS.family, attributes);
+        self.append(SENDERS, OUTPUT_CHAIN, |list| expressions(list, &steps));
     }
 
     /// Notes the group at this level, for packets of one family. The rule ends for a group that is not as deep.
@@ -174,19 +169,14 @@ impl Transaction {
         let map = [map_name(family).as_bytes(), &[0]].concat();
         let [add, first, group] = [ADD, FIRST, group].map(u32::to_be_bytes);
         let timeout = MILLISECONDS.to_be_bytes();
-        let mut attributes = Vec::new();
-        let names = PushRuleAttrs::new(&mut attributes).push_table_bytes(SENDERS.name.as_bytes());
-        let list = names.push_chain_bytes(OPENING_CHAIN.as_bytes()).nested_expressions();
-        let none = &mut std::iter::empty();
-        let list = of_family.iter().fold(list, |list, step| expression(list, step, none));
-        // Key, register and level are its attributes 1 to 3.
-        let list = by_hand(list.nested_elem(), c"socket", &[(1, &of_group), (2, &group), (3, &at_level)]);
-        let list = loads.iter().fold(list, |list, step| expression(list, step, none));
-        // The map's name, the operation, the registers of key and value and the timeout are its attributes 1 and 3 to 6.
+        // Key, register and level are the attributes 1 to 3 of `socket`.
+        let socket: [(u16, &[u8]); 3] = [(1, &of_group), (2, &group), (3, &at_level)];
+        // The map's name, the operation, the registers of key and value and the timeout are those of `dynset`.
         let noted: [(u16, &[u8]); 5] = [(1, &map), (3, &add), (4, &first), (5, &group), (6, &timeout)];
-        let list = by_hand(list.nested_elem(), c"dynset", &noted);
-        list.end_nested().end_nested();
-        self.push(NEW_RULE, CREATE | AT_THE_END, SENDERS.family, attributes);
+        self.append(SENDERS, OPENING_CHAIN, |list| {
+            let list = by_hand(expressions(list, &of_family).nested_elem(), c"socket", &socket);
+            by_hand(expressions(list, &loads).nested_elem(), c"dynset", &noted)
+        });
     }
 
     fn senders_map(&mut self, family: Family) {
