@@ -7,10 +7,11 @@ use netlink_bindings::nftables::SetelemListAttrs;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, NetlinkAddr, recvfrom, send};
 
+use super::dump::Progress;
 use super::encode::senders::question;
 use super::encode::{NEW_ELEMENTS, Transaction};
 use super::own::OwnSocket;
-use super::socket::{open, raw};
+use super::socket::{is_whole, open, raw};
 use super::{Malformed, NFGENMSG};
 use crate::netlink::{ANSWER, messages};
 
@@ -48,23 +49,20 @@ impl Senders {
     pub fn group(&mut self, opening: &Opening) -> io::Result<Option<u64>> {
         self.asked = self.asked.wrapping_add(1);
         send(raw(&self.socket), &question(self.asked, opening), MsgFlags::empty())?;
-        let mut buffer = [0; LARGEST];
-        loop {
-            // The kernel has answered when `send` returns.
-            let (length, from) = match recvfrom::<NetlinkAddr>(raw(&self.socket), &mut buffer) {
-                Err(Errno::EINTR) => continue,
-                received => received?,
-            };
-            // Port 0 is the kernel. Other processes may send to a netlink socket too.
-            if from.is_none_or(|from| from.pid() != 0) {
-                continue;
-            }
-            match answer(self.asked, &buffer[..length]).map_err(io::Error::other)? {
-                Answer::Group(group) => return Ok(Some(group)),
-                Answer::Nothing => return Ok(None),
-                Answer::Other => {}
-            }
-        }
+        let (number, mut group) = (self.asked, None);
+        let take = |datagram: &[u8]| {
+            Ok(match answer(number, datagram)? {
+                Answer::Group(found) => {
+                    group = Some(found);
+                    Progress::Done
+                }
+                Answer::Nothing => Progress::Done,
+                Answer::Other => Progress::More,
+            })
+        };
+        // The kernel has answered when `send` returns.
+        let receive = |buffer: &mut [u8]| recvfrom::<NetlinkAddr>(raw(&self.socket), buffer);
+        if is_whole(&mut [0; LARGEST], receive, take)? { Ok(group) } else { Err(Errno::ENOBUFS.into()) }
     }
 }
 

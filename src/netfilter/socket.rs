@@ -184,20 +184,21 @@ pub(super) fn answered(
     // A new socket each time: it holds nothing of an earlier dump that was not read to its end.
     let socket = open(0)?;
     send(raw(&socket), question, MsgFlags::empty())?;
-    is_whole(|buffer| recvfrom::<NetlinkAddr>(raw(&socket), buffer), take)
+    let mut buffer = vec![0; LARGEST_DUMP];
+    is_whole(&mut buffer, |buffer| recvfrom::<NetlinkAddr>(raw(&socket), buffer), take)
 }
 
 /// The length of a datagram, and who has sent it.
 type Datagram = (usize, Option<NetlinkAddr>);
 
-/// The same for the datagrams that `receive` puts into a buffer.
+/// The same for the datagrams that `receive` puts into this buffer.
 pub(super) fn is_whole(
+    buffer: &mut [u8],
     mut receive: impl FnMut(&mut [u8]) -> nix::Result<Datagram>,
     mut take: impl FnMut(&[u8]) -> Result<Progress, Malformed>,
 ) -> io::Result<bool> {
-    let mut buffer = vec![0; LARGEST_DUMP];
     loop {
-        let (length, from) = match receive(&mut buffer) {
+        let (length, from) = match receive(buffer) {
             Ok(received) => received,
             Err(Errno::EINTR) => continue,
             Err(Errno::ENOBUFS) => return Ok(false),

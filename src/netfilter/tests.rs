@@ -195,7 +195,7 @@ fn a_cut_answer_is_read_again_and_a_signal_ends_no_answer() {
             buffer[..text.len()].copy_from_slice(text.as_bytes());
             Ok((text.len(), Some(NetlinkAddr::new(port, 0))))
         };
-        let result = is_whole(receive, take).map_err(|error| error.raw_os_error());
+        let result = is_whole(&mut [0; 16], receive, take).map_err(|error| error.raw_os_error());
         (result, events.len())
     };
     let of_kernel = |text| Ok((text, 0));
