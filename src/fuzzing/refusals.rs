@@ -21,8 +21,8 @@ pub(super) fn refusals(data: &[u8]) {
     packet(data);
     let _ = senders::answer(1, data);
     assert!(!diag::is_absent(data) || diag::socket(data).is_none(), "a socket is there and absent");
-    let sessions = pppoe::parse(data);
-    assert!(sessions.is_sorted());
+    let sessions = pppoe::bounded(pppoe::parse(data), &[]);
+    assert!(sessions.is_sorted() && sessions.len() <= 256);
     sessions.iter().for_each(|session| assert_plain(session.interface.as_str()));
     if let Some(pins) = helper::parse(data) {
         assert_eq!(helper::parse(helper::request(&pins).as_bytes()), Some(pins), "one spelling");

@@ -74,7 +74,7 @@ pub(crate) fn parse(text: &[u8]) -> Vec<PppoeSession> {
 
 /// As many of these sorted sessions as are used. One of `before` that is still there stays: every user can open many,
 /// and must not end the session of the line.
-fn bounded(sessions: Vec<PppoeSession>, before: &[PppoeSession]) -> Vec<PppoeSession> {
+pub(crate) fn bounded(sessions: Vec<PppoeSession>, before: &[PppoeSession]) -> Vec<PppoeSession> {
     if sessions.len() <= MAX_SESSIONS {
         return sessions;
     }
