@@ -16,7 +16,6 @@ use tokio::sync::{mpsc, watch};
 
 use self::network_manager::Manager;
 use self::plan::{Failure, Plan, Step};
-use crate::describe::describe;
 use crate::status::Status;
 use crate::store::Store;
 use crate::system;
@@ -47,9 +46,7 @@ pub async fn finish(store: Store) {
             "all networks were switched off to bring the VPN back, long ago; if they still are: nmcli \
              networking on"
         );
-        if let Err(error) = store.forget_networking_off() {
-            tracing::warn!("{}", describe(&error));
-        }
+        network_manager::forget(&store).await;
         return;
     }
     let finished = match Manager::connect().await {

@@ -261,7 +261,8 @@ impl Manager {
     }
 }
 
-async fn forget(store: &Store) {
+/// Removes the note that this agent has switched all networks off.
+pub(super) async fn forget(store: &Store) {
     if let Err(error) = on_disk(store, Store::forget_networking_off).await {
         tracing::warn!("{error}");
     }
