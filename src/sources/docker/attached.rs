@@ -1,6 +1,6 @@
 //! The addresses of one container, and the networks that one can be attached to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -53,13 +53,12 @@ async fn asked(question: &str) -> Option<Result<Vec<u8>, DockerError>> {
 
 fn attachable_in(answer: &[u8]) -> Result<Vec<Attachable>, DockerError> {
     let networks: Vec<Network> = serde_json::from_slice(answer).map_err(of("/networks"))?;
-    let shared: Vec<Shared> = serde_json::from_slice(answer).map_err(of("/networks"))?;
     let is_id = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let networks = networks.into_iter().zip(shared).filter(|(network, _)| is_id(&network.id));
-    let networks = networks.filter(|(network, _)| !["host", "null"].contains(&network.driver.as_str()));
-    let attachable = networks.map(|(network, shared)| Attachable {
+    let networks = networks.into_iter().filter(|network| is_id(&network.id));
+    let networks = networks.filter(|network| !["host", "null"].contains(&network.driver.as_str()));
+    let attachable = networks.map(|network| Attachable {
         bridge: network.bridge(),
-        card: shared.card(&network.driver),
+        card: network.card(),
         name: cut(&network.name, MAX_NAME),
         driver: cut(&network.driver, MAX_NAME),
         id: network.id,
@@ -67,26 +66,28 @@ fn attachable_in(answer: &[u8]) -> Result<Vec<Attachable>, DockerError> {
     Ok(attachable.collect())
 }
 
-/// What a network says about the card that its containers share.
+/// The options of a network that say where its containers are attached.
 #[derive(Deserialize)]
-struct Shared {
-    #[serde(rename = "Options")]
-    options: Option<BTreeMap<String, String>>,
+pub(super) struct Options {
+    #[serde(rename = "com.docker.network.bridge.name")]
+    pub(super) bridge: Option<String>,
+    pub(super) parent: Option<String>,
+    pub(super) macvlan_mode: Option<String>,
+    pub(super) ipvlan_mode: Option<String>,
 }
 
-impl Shared {
+impl Network {
     /// The card, if each container has a link of its own there (macvlan, ipvlan).
-    fn card(&self, driver: &str) -> Option<IfName> {
+    fn card(&self) -> Option<IfName> {
         let options = self.options.as_ref()?;
-        let option = |name: &str| options.get(name).map(String::as_str).unwrap_or_default();
-        let shares = match driver {
+        let shares = match self.driver.as_str() {
             // With `passthru` a container takes the card from this machine.
-            "macvlan" => option("macvlan_mode") != "passthru",
+            "macvlan" => options.macvlan_mode.as_deref() != Some("passthru"),
             // With `l3` its packets pass the filters of this machine first.
-            "ipvlan" => ["", "l2"].contains(&option("ipvlan_mode")),
+            "ipvlan" => matches!(options.ipvlan_mode.as_deref(), None | Some("" | "l2")),
             _ => false,
         };
-        option("parent").parse().ok().filter(|_| shares)
+        options.parent.as_ref().filter(|_| shares)?.parse().ok()
     }
 }
 

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 
 use super::DockerError;
+use super::attached::Options;
 use crate::net::{IfName, Port, printable};
 use crate::vpn::{DockerBackend, DockerNetwork, PublishedPort};
 
@@ -61,13 +62,7 @@ pub(super) struct Network {
     #[serde(rename = "EnableIPv6", default)]
     ipv6: bool,
     #[serde(rename = "Options")]
-    options: Option<Options>,
-}
-
-#[derive(Deserialize)]
-struct Options {
-    #[serde(rename = "com.docker.network.bridge.name")]
-    bridge: Option<String>,
+    pub(super) options: Option<Options>,
 }
 
 /// A container that uses the host's network.
