@@ -138,10 +138,9 @@ async fn attempt(
     let (made, odd) = std::mem::take(&mut containers.made)
         .into_iter()
         .partition::<Vec<Container>, _>(|container| is_attached(container, &read.links));
-    let odd = odd.iter().map(|odd| {
-        let (Attachment::Bridge(link) | Attachment::Card(link)) = &odd.attachment;
-        format!("{}: its container is not behind {link}", odd.network)
-    });
+    let odd = odd
+        .iter()
+        .map(|odd| format!("{}: its container is not behind {}", odd.network, odd.attachment.link()));
     untried.extend(odd.map(Untried::Failed));
     let ground = ground(read, made);
     let control = control::control(&ground)?;
@@ -196,8 +195,8 @@ fn has_queue() -> bool {
 
 /// Whether an address of the container is in a network of its bridge, or the card that it shares is up.
 fn is_attached(container: &Container, table: &LinkTable) -> bool {
-    let (Attachment::Bridge(name) | Attachment::Card(name)) = &container.attachment;
-    let link = table.links.iter().find(|link| link.name == name.as_str());
+    let name = container.attachment.link().as_str();
+    let link = table.links.iter().find(|link| link.name == name);
     link.is_some_and(|link| match container.attachment {
         Attachment::Bridge(_) => {
             let has = |address| link.addresses.iter().any(|network| network.contains(address));

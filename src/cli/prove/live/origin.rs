@@ -31,6 +31,14 @@ pub(in crate::cli::prove) enum Attachment {
     Card(IfName),
 }
 
+impl Attachment {
+    /// The bridge or the card.
+    pub(super) fn link(&self) -> &IfName {
+        let (Self::Bridge(link) | Self::Card(link)) = self;
+        link
+    }
+}
+
 /// A temporary container.
 #[derive(Debug)]
 pub(in crate::cli::prove) struct Container {
