@@ -3,8 +3,9 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tunwarden::notifier::LANGUAGES;
-use tunwarden_lab::{Machine, Output, with_lab};
+use tunwarden_lab::{Machine, with_lab};
 
+use crate::support::polkit::pkexec;
 use crate::support::{TUNWARDEN, bus, polkit};
 
 /// Locales as users have them, each with the language of its prompts.
@@ -62,29 +63,16 @@ const MAY_CHECK: &str = r#"polkit.addRule(function(action, subject) {
 });
 "#;
 
-/// Puts the program `$1` where polkit's file expects it, and makes a folder of the user.
-const INSTALL: &str = "
-    mkdir -p /run/programs/upper /run/programs/work
-    install -m 755 /dev/null /run/programs/upper/tunwarden
-    mount -t overlay -o lowerdir=/usr/bin,upperdir=/run/programs/upper,workdir=/run/programs/work overlay /usr/bin
-    mount --bind \"$1\" /usr/bin/tunwarden
-    install -d -o nobody /run/own";
-
 /// A machine in which the user `nobody` may check it.
 fn with_check(test: impl FnOnce(&Machine) -> Result<()>) -> Result<()> {
     with_lab(|lab| {
         let bus = bus(lab)?;
         polkit::rules(lab, MAY_CHECK)?;
-        lab.host().succeed(["sh", "-ec", INSTALL, "install", TUNWARDEN])?;
+        polkit::install(lab)?;
+        lab.host().succeed("install -d -o nobody /run/own".split(' '))?;
         let _polkit = bus.polkit()?;
         test(lab.host())
     })
-}
-
-/// Runs a command by pkexec, which asks about its parent. That has to be in the same machine.
-fn pkexec(host: &Machine, user: &str, words: &str) -> Result<Output> {
-    let script = format!("pkexec --disable-internal-agent {words}; exit $?");
-    host.command(["sh", "-c", &script]).user(user).run()
 }
 
 #[test]

@@ -6,19 +6,14 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use anyhow::{Result, ensure};
 use tunwarden_lab::{Lab, Output, with_lab};
 
-use crate::support::{self, TUNWARDEN, agent, bus, chain, polkit, tunwarden};
+use crate::support::polkit::pkexec;
+use crate::support::{self, agent, bus, chain, polkit, tunwarden};
 
 pub(crate) const FILE: &str = "/etc/tunwarden/config.toml";
 
 /// A file of a user, with comments at each place.
 pub(crate) const BEFORE: &str = "# at home\n\n[lan] # the flat\nallow = true # the printer\n# last\n";
 pub(crate) const AFTER: &str = "# at home\n\n[lan] # the flat\nallow = false # the printer\n# last\n";
-
-/// Puts the program under test where polkit's action expects it.
-pub(crate) const INSTALL: &str = "
-    mkdir -p /run/installed/upper /run/installed/work
-    install -m 755 \"$1\" /run/installed/upper/tunwarden
-    mount -t overlay -o lowerdir=/usr/bin,upperdir=/run/installed/upper,workdir=/run/installed/work overlay /usr/bin";
 
 /// `pkexec tunwarden set` asks for an administrator's password. Here a file stands for the correct password.
 pub(crate) const MAY_SET: &str = r#"polkit.addRule(function(action, subject) {
@@ -27,11 +22,6 @@ pub(crate) const MAY_SET: &str = r#"polkit.addRule(function(action, subject) {
     catch (error) { return polkit.Result.NO; }
 });
 "#;
-
-/// Installs the program under test.
-pub(crate) fn install(lab: &Lab) -> Result<()> {
-    lab.host().succeed(["sh", "-ec", INSTALL, "install", TUNWARDEN]).map(drop)
-}
 
 /// How many rules let packets to the LAN out.
 fn lan(lab: &Lab) -> Result<usize> {
@@ -79,29 +69,24 @@ fn a_key_is_changed_with_the_comments_kept_and_is_in_force_when_it_returns() -> 
 #[test]
 fn only_root_and_who_polkit_allows_may_set() -> Result<()> {
     with_lab(|lab| {
-        install(lab)?;
+        polkit::install(lab)?;
         polkit::rules(lab, MAY_SET)?;
         let bus = bus(lab)?;
         let _polkit = bus.polkit()?;
         let _agent = agent(lab, BEFORE)?;
-        let person = |words: &[&str]| {
-            // pkexec asks about its parent, which has to be in the same machine.
-            let script = format!("{} set lan.allow=false; exit $?", words.join(" "));
-            lab.host().command(["sh", "-c", &script]).user("nobody").env("SHELL", "/bin/sh").run()
-        };
-        has(&person(&["/usr/bin/tunwarden"])?, 1, "needs root")?;
-        let pkexec = ["pkexec", "--disable-internal-agent", "/usr/bin/tunwarden"];
-        has(&person(&pkexec)?, 127, "Not authorized")?;
+        let person = || pkexec(lab.host(), "nobody", "/usr/bin/tunwarden set lan.allow=false");
+        let alone = lab.host().command(["/usr/bin/tunwarden", "set", "lan.allow=false"]);
+        has(&alone.user("nobody").run()?, 1, "needs root")?;
+        has(&person()?, 127, "Not authorized")?;
         ensure!(
             lab.host().read(FILE)? == BEFORE && lan(lab)? > 0,
             "a user without the password has changed it"
         );
 
         lab.host().file("/run/password", "")?;
-        let other = format!("{} set --config /etc/other.toml lan.allow=false; exit $?", pkexec.join(" "));
-        let other = lab.host().command(["sh", "-c", &other]).user("nobody").env("SHELL", "/bin/sh").run()?;
-        has(&other, 1, "cannot choose the configuration")?;
-        has(&person(&pkexec)?, 0, "lan.allow: true -> false")?;
+        let other = "/usr/bin/tunwarden set --config /etc/other.toml lan.allow=false";
+        has(&pkexec(lab.host(), "nobody", other)?, 1, "cannot choose the configuration")?;
+        has(&person()?, 0, "lan.allow: true -> false")?;
         ensure!(lab.host().read(FILE)? == AFTER && lan(lab)? == 0, "it is in force");
         Ok(())
     })

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tunwarden_lab::{Lab, Process, Session, wait_for, with_lab};
 
-use crate::set::{AFTER, BEFORE, FILE, MAY_SET, install};
+use crate::set::{AFTER, BEFORE, FILE, MAY_SET};
 use crate::support::package::{ROOT, succeed};
 use crate::support::person::{PATIENT, PERSON};
 use crate::support::{agent, bus, chain, polkit};
@@ -151,7 +151,7 @@ fn has_file(lab: &Lab, text: &str) -> Result<()> {
 #[test]
 fn a_setting_is_changed_by_keys_and_by_clicks_and_every_control_has_a_name() -> Result<()> {
     with_lab(|lab| {
-        install(lab)?;
+        polkit::install(lab)?;
         polkit::rules(lab, MAY_SET)?;
         let bus = bus(lab)?;
         let _polkit = bus.polkit()?;
