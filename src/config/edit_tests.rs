@@ -51,22 +51,11 @@ fn every_key_can_be_set_to_its_example_and_to_its_default_again() {
         for key in section.keys {
             let set =
                 |text: &str, value: &str| edited(text, &[&format!("{}.{}={value}", section.name, key.name)]);
+            let (name, parsed) = (key.name, |text: &str| Config::parse(text, "").unwrap());
             let changed = set(EXAMPLE, key.example);
-            assert_ne!(
-                Config::parse(&changed, "").unwrap(),
-                Config::parse(EXAMPLE, "").unwrap(),
-                "{}.{}",
-                section.name,
-                key.name
-            );
+            assert_ne!(parsed(&changed), parsed(EXAMPLE), "{}.{name}", section.name);
             let back = set(&changed, key.default);
-            assert_eq!(
-                Config::parse(&back, "").unwrap(),
-                Config::parse(EXAMPLE, "").unwrap(),
-                "{}.{}",
-                section.name,
-                key.name
-            );
+            assert_eq!(parsed(&back), parsed(EXAMPLE), "{}.{name}", section.name);
         }
     }
 }
