@@ -22,7 +22,7 @@ const DUNSTRC: &str = "[global]\nalways_run_script = true\nwidth = 420\nheight =
 
 /// A screen in memory. Its content is a file that other programs can read.
 const SCREEN_UNIT: &str = "[Service]\nStateDirectory=screen\n\
-    ExecStart=Xvfb :77 -screen 0 800x600x24 -nolisten tcp -fbdir /var/lib/screen\n";
+    ExecStart=Xvfb :77 -screen 0 800x600x24 -nolisten tcp -noreset -fbdir /var/lib/screen\n";
 
 /// A graphical session: PAM registers it with logind, and it gives its screen and language to the user's systemd.
 const SESSION_UNIT: &str = "[Unit]\nRequires=screen.service\nAfter=screen.service\n[Service]\nUser=anna\nPAMName=login\n\

@@ -1,6 +1,6 @@
 //! NetworkManager with its OpenVPN plugin, on the machine's own bus and with the machine's own files.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::bus::SystemBus;
 use crate::machine::{Machine, Output, Process};
@@ -135,12 +135,20 @@ impl NetworkManager {
         .map(drop)
     }
 
-    /// Activates a profile and waits until it is active.
+    /// Activates a profile and waits until it is active. If its client has just been killed, NetworkManager learns a
+    /// moment later that the profile is no longer active.
     ///
     /// # Errors
     /// When it is not active within a minute.
     pub fn up(&self, name: &str) -> Result<()> {
-        self.manage(["--wait", "60", "connection", "up", name]).map(drop)
+        wait_for(&format!("{name} can be activated"), TIMEOUT, || {
+            let output = self.nmcli(["--wait", "60", "connection", "up", name])?;
+            if output.stderr.contains("is already active") {
+                return Ok(None);
+            }
+            ensure!(output.status.success(), "{output:?}: {}", self.process.log());
+            Ok(Some(()))
+        })
     }
 
     /// Deactivates a profile, as a user does.

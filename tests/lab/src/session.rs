@@ -33,7 +33,9 @@ impl Machine {
     pub fn session(&self, user: &str, language: &str) -> Result<Session> {
         self.empty_tmp()?;
         self.succeed(["install", "-d", "-m", "700", "-o", user, HOME])?;
-        let screen = self.spawn(["Xvfb", SCREEN, "-screen", "0", "800x600x24", "-nolisten", "tcp"])?;
+        // Without -noreset the server starts again after its last client, which refuses a client at that moment.
+        let options = ["-screen", "0", "800x600x24", "-nolisten", "tcp", "-noreset"];
+        let screen = self.spawn(["Xvfb", SCREEN].into_iter().chain(options))?;
         let socket = self.outside(format!("/tmp/.X11-unix/X{}", &SCREEN[1..]));
         wait_until("the screen", TIMEOUT, || UnixStream::connect(&socket).is_ok())
             .with_context(|| screen.log())?;
