@@ -37,6 +37,11 @@ def sentence(properties):
     return "window-verdict-" + (verdict if verdict in ("protected", "locked", "open") else "unknown")
 
 
+def settings(values):
+    """What the window shows, of all settings of the file."""
+    return {key: values[key] for key in KEYS}
+
+
 def toml(value):
     """A value as TOML, in one line."""
     if isinstance(value, bool):

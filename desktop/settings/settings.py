@@ -86,8 +86,7 @@ class SettingsPage(Gtk.Box):
             self._apply.set_sensitive(False)
             self._undo.set_sensitive(False)
             return
-        values = json.loads(out)
-        self._before = {key: values[key] for key in model.KEYS}
+        self._before = model.settings(json.loads(out))
         self._page.set_sensitive(True)
         self._show(self._before)
         self._say(note)
@@ -136,14 +135,23 @@ class SettingsPage(Gtk.Box):
         self._undo.set_sensitive(differs or not complete)
 
     def _begin(self, *_):
-        words = model.assignments(self._before, self._after())
+        after = self._after()
         for widget in (self._page, self._apply, self._undo):
             widget.set_sensitive(False)
+        run([TUNWARDEN, "set", "--json"], lambda *answer: self._was_read_again(after, *answer))
+
+    def _was_read_again(self, after, code, out, errors):
+        """The user has chosen from what the window shows. If the file has other settings now, the user sees them first."""
+        if code != 0 or model.settings(json.loads(out)) != self._before:
+            self._was_read(code, out, errors, self._texts.say("window-changed"))
+            return
+        words = model.assignments(self._before, after)
         as_administrator(["set", "--", *words], self._ended)
 
     def _ended(self, code, _out, errors):
         if code == 0:
-            self.read(self._texts.say("window-applied"))
+            runs = self._agent.properties() is not None
+            self.read(self._texts.say("window-applied" if runs else "window-saved"))
             return
         self._page.set_sensitive(True)
         self._changed()

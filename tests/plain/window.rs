@@ -26,7 +26,8 @@ const PAGES: [&[&str]; 2] = [
 ];
 
 /// Texts that are sentences, which wrap.
-const SENTENCES: [&str; 4] = ["-about", "window-verdict-", "window-wrong-", "window-opens"];
+const SENTENCES: [&str; 6] =
+    ["-about", "window-verdict-", "window-wrong-", "window-opens", "window-saved", "window-changed"];
 
 /// Maximum length of a sentence and of another text, in characters. `docs/translating.md` says where they come from.
 const WIDEST: (usize, usize) = (160, 64);

@@ -197,6 +197,45 @@ fn a_setting_is_changed_by_keys_and_by_clicks_and_every_control_has_a_name() -> 
 }
 
 #[test]
+fn settings_that_somebody_else_has_changed_are_shown_before_they_are_written() -> Result<()> {
+    with_lab(|lab| {
+        polkit::install(lab)?;
+        polkit::rules(lab, MAY_SET)?;
+        lab.host().file("/run/password", "")?;
+        let bus = bus(lab)?;
+        let _polkit = bus.polkit()?;
+        let agent = agent(lab, BEFORE)?;
+        let window = Window::open(lab)?;
+        let allow = ("check box", "Reach the local network");
+        let published = ("check box", "Open the ports of containers to the local network");
+        window.key("alt+e")?;
+        window.waits("the file's settings", |seen| seen.is(allow.0, allow.1, "checked"))?;
+
+        lab.host().file(FILE, AFTER)?;
+        window.click(published.0, published.1)?;
+        window.waits("the choice", |seen| !seen.is(published.0, published.1, "checked"))?;
+        window.click("push button", "Apply")?;
+        // A read of the window takes a moment, so that its lines may be of two moments.
+        window.waits("the answer, and the settings of the file", |seen| {
+            let is_checked = |(role, name)| seen.is(role, name, "checked");
+            let is_as_in_the_file = !is_checked(allow) && is_checked(published);
+            seen.says("The file has other settings now.") && is_as_in_the_file
+        })?;
+        ensure!(lab.host().read(FILE)? == AFTER, "written over a file that the window had not shown");
+
+        drop(agent);
+        let unknown =
+            |one: &Value| one["name"].as_str().is_some_and(|name| name.starts_with("Unknown: tunwarden"));
+        window.waits("the agent's end", |seen| seen.0.iter().any(unknown))?;
+        window.click(allow.0, allow.1)?;
+        window.click("push button", "Apply")?;
+        has_file(lab, BEFORE)?;
+        window.waits("the answer", |seen| seen.says("They are in force when tunwarden starts."))?;
+        Ok(())
+    })
+}
+
+#[test]
 fn what_the_window_computes_is_correct() -> Result<()> {
     let folder = Path::new(ROOT).join("desktop/settings");
     let test = Path::new(ROOT).join("tests/network/settings/model_test.py");
