@@ -10,9 +10,12 @@ use tokio::time::Instant;
 use super::wait::Retry;
 use super::{Agent, describe, until_instant};
 use crate::effects::dns;
-use crate::effects::hosts::{self, Pins, helper};
+use crate::effects::hosts::{self, HostsError, Pins, helper};
 use crate::net::HostName;
 use crate::vpn::Event;
+
+/// Writes pins into the file.
+type Write = fn(&Pins) -> Result<(), HostsError>;
 
 /// The names to look up, and the pins.
 #[derive(Debug, Default)]
@@ -25,7 +28,7 @@ pub(super) struct ServerNames {
     failed: Option<Failed>,
     /// The last warning about the file.
     complaint: String,
-    /// The last request to the unit that may write the file.
+    /// The last request to write the file.
     request: Option<Request>,
 }
 
@@ -73,15 +76,16 @@ impl ServerNames {
         self.pinned.as_ref() == Some(pins) || self.failed.as_ref().is_some_and(waits)
     }
 
-    /// Asks the unit that may write the file to write these pins, after every earlier request.
-    fn request(&mut self, socket: &'static Path, pins: Pins) {
+    /// Has these pins written after every earlier request. The agent does not wait for it: the disk may be slow, and
+    /// every user can hold the lock of the file's folder.
+    fn request(&mut self, write: Write, socket: &'static Path, pins: Pins) {
         let before = self.request.take();
         let wanted = pins.clone();
         let answer = tokio::spawn(async move {
             if let Some(before) = before {
                 drop(before.answer.await);
             }
-            helper::ask(socket, &wanted).await.map_err(|error| describe(&error))
+            written(write, socket, wanted).await
         });
         self.request = Some(Request { pins, answer });
     }
@@ -100,6 +104,20 @@ impl ServerNames {
             tracing::warn!("{complaint}");
             self.complaint = complaint;
         }
+    }
+}
+
+/// Writes the pins, or asks the unit that may write the file.
+async fn written(write: Write, socket: &Path, pins: Pins) -> Result<(), String> {
+    let (result, pins) = match tokio::task::spawn_blocking(move || (write(&pins), pins)).await {
+        Ok(done) => done,
+        Err(error) => return Err(describe(&error)),
+    };
+    match result {
+        Err(error) if error.is_read_only() => {
+            helper::ask(socket, &pins).await.map_err(|error| describe(&error))
+        }
+        result => result.map_err(|error| describe(&error)),
     }
 }
 
@@ -163,11 +181,8 @@ impl Agent {
     }
 
     fn write_pins(&mut self, pins: Pins) {
-        match hosts::pin(Path::new(hosts::HOSTS), &pins) {
-            Ok(()) => self.names.written(pins),
-            Err(error) if error.is_read_only() => self.names.request(Path::new(helper::SOCKET), pins),
-            Err(error) => self.names.refused(pins, describe(&error)),
-        }
+        let write = |pins: &Pins| hosts::pin(Path::new(hosts::HOSTS), pins);
+        self.names.request(write, Path::new(helper::SOCKET), pins);
     }
 }
 
@@ -179,6 +194,35 @@ mod tests {
     fn pins(address: &str) -> Pins {
         let name = "vpn.example.net".to_owned().try_into().unwrap();
         Pins::from([(name, BTreeSet::from([address.parse().unwrap()]))])
+    }
+
+    /// As the file is for the agent's unit.
+    fn read_only(_: &Pins) -> Result<(), HostsError> {
+        Err(HostsError::Io {
+            path: hosts::HOSTS.into(),
+            source: std::io::ErrorKind::ReadOnlyFilesystem.into(),
+        })
+    }
+
+    /// A file that another process has locked, until the test releases it.
+    fn locked(_: &Pins) -> Result<(), HostsError> {
+        let held = HELD.lock().unwrap();
+        drop(held);
+        Ok(())
+    }
+
+    static HELD: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+    #[tokio::test]
+    async fn a_write_that_waits_holds_nothing_else_up() {
+        let socket = Path::new("/nonexistent");
+        let (mut names, wanted) = (ServerNames::default(), pins("198.51.100.7"));
+        let held = HELD.lock().unwrap();
+        names.request(locked, socket, wanted.clone());
+        assert!(names.are_cared_for(&wanted) && names.pinned.is_none(), "the request is on its way");
+        drop(held);
+        names.due().await;
+        assert_eq!((names.pinned.as_ref(), names.complaint.as_str()), (Some(&wanted), ""));
     }
 
     /// Answers one request, and writes its pins into a file.
@@ -199,7 +243,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let socket: &'static Path = Box::leak(folder.path().join("socket").into_boxed_path());
         let (mut names, wanted) = (ServerNames::default(), pins("198.51.100.7"));
-        names.request(socket, wanted.clone());
+        names.request(read_only, socket, wanted.clone());
         assert!(names.are_cared_for(&wanted), "it is asked for once");
         names.due().await;
         assert!(names.complaint.contains("tunwarden-hosts.socket cannot be used"), "{}", names.complaint);
@@ -210,7 +254,7 @@ mod tests {
         names.due().await;
         assert!(!names.are_cared_for(&wanted), "it is tried again");
         let server = serve(socket);
-        names.request(socket, wanted.clone());
+        names.request(read_only, socket, wanted.clone());
         names.due().await;
         assert!(server.join().unwrap().contains("\n198.51.100.7 vpn.example.net\n"));
         assert_eq!((names.pinned.as_ref(), names.complaint.as_str()), (Some(&wanted), ""));
