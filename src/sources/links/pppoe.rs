@@ -15,8 +15,8 @@ use crate::vpn::{LinkTable, PppoeSession};
 /// The file with the sessions. It does not exist while the kernel's module is not loaded.
 const FILE: &str = "/proc/self/net/pppoe";
 
-/// Maximum number of bytes that are read: more than 20,000 sessions.
-const MAX_BYTES: u64 = 1 << 20;
+/// Maximum number of bytes that are read: more than 300,000 sessions, so that a user needs as many to hide the line's own.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// Maximum number of sessions that are used. A machine has one for each line to its provider. A user who opens as many
 /// before the line is dialled keeps it closed.
