@@ -1,6 +1,7 @@
 //! `tunwarden release`: removes all rules of tunwarden from the kernel.
 
 use std::io::{IsTerminal, Write};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,6 +10,8 @@ use anyhow::{Context, bail};
 use clap::Args as ClapArgs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rustix::process::{PidfdFlags, pidfd_open};
+use tokio::io::unix::AsyncFd;
 
 use super::load::{in_force, in_force_aloud};
 use super::{Outcome, check::is_in_legacy, complain, lock::turn, needs_root, say};
@@ -150,6 +153,13 @@ async fn stop(units: &[&str]) {
     }
 }
 
+/// A process, readable when it has ended and all of its files are closed. `None` if the kernel cannot tell.
+#[expect(deprecated, reason = "the successor is unsafe, for types that may close early; an OwnedFd cannot")]
+fn process(pid: i32) -> Option<AsyncFd<OwnedFd>> {
+    let process = pidfd_open(rustix::process::Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+    AsyncFd::new(process).ok()
+}
+
 /// Stops the unit and ends the agent: a running or restarted agent would put the rules in force again.
 async fn end_agent(store: &Store) -> anyhow::Result<()> {
     // systemd would restart the agent if the agent alone ended. A failure of this call is noticed below: the agent
@@ -157,11 +167,16 @@ async fn end_agent(store: &Store) -> anyhow::Result<()> {
     stop(&["tunwarden.service"]).await;
     let Some(pid) = store.running_agent() else { return Ok(()) };
     say(&format!("ending the agent (process {pid})"));
+    let process = process(pid);
     kill(Pid::from_raw(pid), Signal::SIGTERM)
         .context("cannot end the agent; try: sudo systemctl stop tunwarden")?;
     let ended = async {
         while store.running_agent().is_some() {
             tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        // The kernel may close the agent's lock before its sockets, with which the tables end that it owns.
+        if let Some(process) = process {
+            let _ = process.readable().await;
         }
     };
     tokio::time::timeout(TIMEOUT, ended)
