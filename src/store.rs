@@ -19,9 +19,9 @@
 
 #![expect(clippy::disallowed_methods, reason = "an edge file: it keeps the files of the agent")]
 
-mod left;
 mod policies;
 mod remembered;
+mod reports;
 
 use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -38,8 +38,8 @@ use crate::vpn::{
     LastLoss, LastVpn, Learned, Names, NetworkBridge, Report, ReportLog, Situation, State, TunnelId,
 };
 
-pub use left::LeftReport;
 pub use policies::{ChainBefore, EverClosed, FamilyBefore, PoliciesBefore};
+pub use reports::StoredReport;
 
 /// The folder for state that outlives a reboot.
 pub const STATE_DIR: &str = "/var/lib/tunwarden";
@@ -53,12 +53,12 @@ const NAMES: &str = "names.json";
 const APPLIED: &str = "applied.json";
 const NETWORKING: &str = "networking-off.json";
 const LOCK: &str = "agent.lock";
-const TURN: &str = "rules.lock";
+const RULES_LOCK: &str = "rules.lock";
 
-/// How long [`Store::turn`] may wait for the lock before it gives up.
-const TURN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time between two attempts of [`Store::turn`] to take the lock.
-const TURN_RETRY: Duration = Duration::from_millis(10);
+/// How long [`Store::lock_rules`] may wait for the lock before it gives up.
+const RULES_LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time between two attempts of [`Store::lock_rules`] to take the lock.
+const RULES_LOCK_RETRY: Duration = Duration::from_millis(10);
 
 /// Maximum size of a file, in bytes. The servers of sixteen thousand files with long paths need less.
 const MAX_BYTES: u64 = 16 << 20;
@@ -99,7 +99,7 @@ pub struct Applied {
 
 impl Applied {
     /// The state that the agent announced last, whether its rules are in force or not.
-    pub fn told_state(&self) -> State {
+    pub fn announced_state(&self) -> State {
         self.refused.unwrap_or(self.situation.state)
     }
 }
@@ -134,8 +134,8 @@ pub enum StoreError {
     #[error("another agent is running (process {0}); stop it first: sudo systemctl stop tunwarden")]
     Busy(String),
     /// Another process held the rules lock for too long.
-    #[error("timed out after {seconds} seconds: another tunwarden process is still changing the rules", seconds = TURN_TIMEOUT.as_secs())]
-    Turn,
+    #[error("timed out after {seconds} seconds: another tunwarden process is still changing the rules", seconds = RULES_LOCK_TIMEOUT.as_secs())]
+    RulesLock,
 }
 
 /// Reads and writes the files in the two folders.
@@ -315,17 +315,17 @@ impl Store {
     /// for it.
     ///
     /// # Errors
-    /// [`StoreError::Turn`], [`StoreError::Io`]
-    pub async fn turn(&self) -> Result<Flock<File>, StoreError> {
-        let mut file = lockable(&self.run.join(TURN))?;
-        let deadline = tokio::time::Instant::now() + TURN_TIMEOUT;
+    /// [`StoreError::RulesLock`], [`StoreError::Io`]
+    pub async fn lock_rules(&self) -> Result<Flock<File>, StoreError> {
+        let mut file = lockable(&self.run.join(RULES_LOCK))?;
+        let deadline = tokio::time::Instant::now() + RULES_LOCK_TIMEOUT;
         loop {
             file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(lock) => return Ok(lock),
-                Err(_) if tokio::time::Instant::now() >= deadline => return Err(StoreError::Turn),
+                Err(_) if tokio::time::Instant::now() >= deadline => return Err(StoreError::RulesLock),
                 Err((file, _)) => file,
             };
-            tokio::time::sleep(TURN_RETRY).await;
+            tokio::time::sleep(RULES_LOCK_RETRY).await;
         }
     }
 

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::Agent;
 use super::sources::publish;
-use crate::bus::{Asker, Backlog, BusSignal, Update};
+use crate::bus::{Backlog, BusSignal, Requester, Update};
 use crate::effects::systemd::notify;
 use crate::status::{LeftOutStatus, ManagementStatus, Status, VpnStatus};
 use crate::system;
@@ -22,7 +22,7 @@ pub(super) struct Announcer {
     /// Signals for the next report.
     pub(super) news: Vec<BusSignal>,
     /// The user who asked for the change that the next report is about.
-    pub(super) asked_by: Option<Asker>,
+    pub(super) asked_by: Option<Requester>,
 }
 
 impl Announcer {
@@ -33,7 +33,7 @@ impl Announcer {
 
 impl Agent {
     /// Reports what is in force.
-    pub(super) async fn tell(&mut self) {
+    pub(super) async fn announce(&mut self) {
         publish(&self.announcer.clients, self.machine.clients());
         let status = self.status();
         self.sources.blocked.memory().begin(status.state, status.since);

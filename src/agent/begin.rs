@@ -7,8 +7,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::reports::is_current;
 use super::{
-    Agent, Announcer, Attendant, BootstrapOwners, Configuration, Drift, Memory, Options, Reconnection, Rules,
-    ServerNames, Sources, Timers, Verifications, describe,
+    Agent, Announcer, BootstrapOwners, Configuration, Drift, Memory, Options, Reconnection, RequestReceiver,
+    Rules, ServerNames, Sources, Timers, Verifications, describe,
 };
 use crate::bus::BusSignal;
 use crate::config::Config;
@@ -29,7 +29,7 @@ impl Agent {
         options: Options,
         events: mpsc::Sender<Event>,
         drift: Drift,
-        attendant: impl FnOnce(watch::Sender<Status>) -> Attendant,
+        receiver: impl FnOnce(watch::Sender<Status>) -> RequestReceiver,
     ) -> Self {
         let Options { config, path, load, store } = options;
         let configuration = Configuration::new(&path, &config, load);
@@ -43,15 +43,15 @@ impl Agent {
         let rules = Rules::new(&config.firewall, kept.situation.clone());
         let status = Status::new(&kept.situation, kept.since, rules.found, system::has_docker());
         let status = watch::Sender::new(status);
-        let attendant = attendant(status.clone());
+        let receiver = receiver(status.clone());
         let mut agent = Self {
             machine: machine(config, &store, &kept),
             configuration,
             owners,
             rules,
             drift,
-            announcer: Announcer::new(status, attendant.notices()),
-            attendant,
+            announcer: Announcer::new(status, receiver.notices()),
+            receiver,
             verifications: Verifications::default(),
             reconnection: Reconnection::new(&store),
             memory: Memory::new(store, kept),
@@ -75,7 +75,7 @@ impl Agent {
         for report in before.into_iter().filter(is_current) {
             self.take(Event::Report(report, Reporter::Root));
         }
-        self.take_left();
+        self.take_stored();
         if let Err(error) = hide_tunnel_addresses(self.memory.store.run()) {
             tracing::debug!("{}", describe(&error));
         }
@@ -88,7 +88,7 @@ impl Agent {
         let before =
             policy::ruleset(self.machine.config(), &self.owners.current, &self.memory.kept.situation);
         let differences = self.rules.firewall.differences(&before);
-        let differences = self.attendant.attend(&self.machine, differences).await;
+        let differences = self.receiver.run(&self.machine, differences).await;
         // Rules that the kernel refused to the earlier agent are tried at once.
         let held = self.memory.kept.refused.is_none() && differences.is_ok_and(|lines| lines.is_empty());
         // While no agent ran, somebody may have opened something.
@@ -102,7 +102,7 @@ impl Agent {
         } else {
             self.begin_later();
         }
-        let (old, new) = (self.memory.kept.told_state(), self.machine.situation().state);
+        let (old, new) = (self.memory.kept.announced_state(), self.machine.situation().state);
         if old == new && held {
             self.machine.keep_since(self.memory.kept.since, &self.memory.kept.situation.tunnels);
         }

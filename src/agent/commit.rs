@@ -93,7 +93,7 @@ impl Agent {
     pub(super) async fn enforce(&mut self) {
         self.direct_sources();
         let situation = self.machine.situation();
-        self.tell_facts(&situation);
+        self.publish_facts(&situation);
         let ruleset = policy::ruleset(self.machine.config(), &self.owners.current, &situation);
         let read = std::mem::replace(&mut self.rules.next_read, Read::Changes);
         let is_new = self.rules.applied.as_ref() != Some(&ruleset) && !self.rules.were_refused(&ruleset);
@@ -114,7 +114,7 @@ impl Agent {
         self.ask();
         self.start_attempt();
         self.keep(situation);
-        self.tell().await;
+        self.announce().await;
     }
 
     /// Puts rules in force that a caller asks for. If that fails, the rules before are in force, or the
@@ -138,7 +138,7 @@ impl Agent {
             self.rules.next_read = Read::Everything;
             self.enforce().await;
         }
-        self.tell().await;
+        self.announce().await;
         why
     }
 
@@ -161,8 +161,8 @@ impl Agent {
             }
         };
         let commit = match ruleset.is_paused() {
-            true => self.attendant.attend_unless_closed(&self.machine, commit).await,
-            false => Some(self.attendant.attend(&self.machine, commit).await),
+            true => self.receiver.run_unless_closed(&self.machine, commit).await,
+            false => Some(self.receiver.run(&self.machine, commit).await),
         };
         let commit = match commit {
             Some(commit) => commit,
@@ -192,7 +192,7 @@ impl Agent {
                 self.rules.repairs = self.rules.repairs.saturating_add(1);
                 self.rules.damaged = true;
                 self.announcer.news.push(BusSignal::Repaired { what: lines.join("; "), by: by.clone() });
-                by.iter().for_each(|by| self.blame(by));
+                by.iter().for_each(|by| self.count_repair(by));
             }
         }
     }

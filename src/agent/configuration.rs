@@ -16,13 +16,13 @@ pub(super) struct Configuration {
     /// The text that the state directory holds; `None` while it is not known.
     kept: Option<String>,
     /// The last warning about a state directory that cannot be written.
-    complaint: String,
+    warning: String,
 }
 
 impl Configuration {
     pub(super) fn new(path: &Path, in_force: &InForce, load: Loader) -> Self {
         let status = ConfigurationStatus::new(path, in_force);
-        Self { load, status, text: in_force.text.clone(), kept: None, complaint: String::new() }
+        Self { load, status, text: in_force.text.clone(), kept: None, warning: String::new() }
     }
 
     /// The file has a fault, so the configuration in force stays.
@@ -56,12 +56,12 @@ impl Agent {
             // It is not known which text the disk will have. The next commit asks again.
             None => configuration.kept = None,
             Some(Err(error)) => {
-                let complaint = describe(&error);
-                if complaint != configuration.complaint {
+                let warning = describe(&error);
+                if warning != configuration.warning {
                     tracing::warn!(
-                        "{complaint}: if the file has a fault at the next start, an older configuration applies"
+                        "{warning}: if the file has a fault at the next start, an older configuration applies"
                     );
-                    configuration.complaint = complaint;
+                    configuration.warning = warning;
                 }
             }
         }

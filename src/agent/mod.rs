@@ -5,7 +5,6 @@
 //! process changes the firewall.
 
 mod announcer;
-mod attend;
 mod begin;
 mod commit;
 mod configuration;
@@ -14,6 +13,7 @@ mod memory;
 mod names;
 mod owners;
 mod pause;
+mod receiver;
 mod reconnection;
 mod reports;
 mod requests;
@@ -37,13 +37,13 @@ use crate::store::{Store, StoreError};
 use crate::system;
 use crate::vpn::{Action, Event, Machine, VpnPhase};
 use announcer::Announcer;
-use attend::Attendant;
 use commit::Rules;
 use configuration::Configuration;
 use drift::{Drift, Read};
 use memory::Memory;
 use names::ServerNames;
 use owners::BootstrapOwners;
+use receiver::RequestReceiver;
 use reconnection::Reconnection;
 use reports::Taken;
 use sources::{Files, Sources};
@@ -73,7 +73,7 @@ struct Agent {
     owners: BootstrapOwners,
     rules: Rules,
     drift: Drift,
-    attendant: Attendant,
+    receiver: RequestReceiver,
     verifications: Verifications,
     memory: Memory,
     sources: Sources,
@@ -111,8 +111,8 @@ pub async fn run(options: Options) -> Result<(), AgentError> {
     let (change_sender, changes) = mpsc::channel(256);
     let notices = Backlog::default();
     let (requests, inbox) = bus::request_channel();
-    let attendant = |status| Attendant::new(inbox, status, notices.clone());
-    let mut agent = Agent::new(options, event_sender, Drift::new(changes), attendant).await;
+    let receiver = |status| RequestReceiver::new(inbox, status, notices.clone());
+    let mut agent = Agent::new(options, event_sender, Drift::new(changes), receiver).await;
     let files = agent.start_sources(change_sender);
     let blocked = agent.sources.blocked.clone();
     let caller = Caller { requests, blocked, clients: agent.announcer.clients.subscribe() };
@@ -121,7 +121,7 @@ pub async fn run(options: Options) -> Result<(), AgentError> {
     let ended_in_time = async {
         end.received().await;
         // A commit that goes well ends within this time.
-        tokio::time::sleep(attend::SLOW_AFTER).await;
+        tokio::time::sleep(receiver::SLOW_AFTER).await;
     };
     tokio::select! {
         () = agent.work(events, files, signals, bus) => {}
@@ -162,7 +162,7 @@ impl Agent {
             let refused_due = self.rules.firewall.due().filter(|_| self.rules.retry_at().is_none());
             tokio::select! {
                 Some(event) = events.recv() => self.take_all(event, &mut events).await,
-                Some(request) = self.attendant.next() => self.answer(request).await,
+                Some(request) = self.receiver.next() => self.answer(request).await,
                 Some(()) = signals.hangup.recv() => self.reload_on_signal().await,
                 () = signals.end.received() => break,
                 () = until(self.timers.wake_at) => self.take_all(Event::Clock, &mut events).await,
@@ -174,7 +174,7 @@ impl Agent {
                 () = self.names.due() => self.pin(),
                 Some(()) = files.users.recv() => self.look_up_owners(),
                 Some(found) = self.owners.found.recv() => self.owners_found(found).await,
-                Some(()) = files.reports.recv() => self.take_left_reports().await,
+                Some(()) = files.reports.recv() => self.take_stored_reports().await,
                 () = self.verifications.due() => self.verify_for_all().await,
             }
         }
@@ -207,7 +207,7 @@ impl Agent {
         if let Event::ClientExited { .. } = &event {
             // The last hook of the client left its report before the client ended. It may say that somebody
             // asked for the end.
-            self.take_left();
+            self.take_stored();
         }
         let bound = self.shorter_pause();
         for event in bound.into_iter().chain([event]) {
@@ -224,7 +224,7 @@ impl Agent {
                 Action::Announce(announcement) => self.announcer.news.push(BusSignal::Vpn(announcement)),
                 Action::Remember(change) => self.memory.remember(change),
                 Action::LeftOut(vpn, what) => tracing::warn!("{}: {what}", crate::config::plain(&vpn)),
-                Action::Reconnect(comeback) => self.bring_back_later(comeback),
+                Action::Reconnect(reconnect_target) => self.request_reconnect(reconnect_target),
                 Action::LookUp { names, resolvers } => self.names.ask_later(names, resolvers),
                 Action::CheckRules => self.rules.next_read = Read::Everything,
             }

@@ -27,7 +27,7 @@ pub(super) struct ServerNames {
     /// The pins that could not be written.
     failed: Option<Failed>,
     /// The last warning about the file.
-    complaint: String,
+    warning: String,
     /// The last request to write the file.
     request: Option<Request>,
 }
@@ -62,13 +62,13 @@ impl ServerNames {
         let Some(request) = self.request.take() else { return };
         match answered {
             Ok(Ok(())) => self.written(request.pins),
-            Ok(Err(complaint)) => self.refused(request.pins, complaint),
+            Ok(Err(warning)) => self.refused(request.pins, warning),
             Err(error) => self.refused(request.pins, describe(&error)),
         }
     }
 
     /// Whether these pins are in the file, or are on the way there, or could not be written just now.
-    fn are_cared_for(&self, pins: &Pins) -> bool {
+    fn are_handled(&self, pins: &Pins) -> bool {
         if let Some(request) = &self.request {
             return request.pins == *pins;
         }
@@ -93,16 +93,16 @@ impl ServerNames {
     fn written(&mut self, pins: Pins) {
         self.pinned = Some(pins);
         self.failed = None;
-        self.complaint.clear();
+        self.warning.clear();
     }
 
-    fn refused(&mut self, pins: Pins, complaint: String) {
+    fn refused(&mut self, pins: Pins, warning: String) {
         self.pinned = None;
         let retry = Retry::next(self.failed.as_ref().map(|failed| failed.retry));
         self.failed = Some(Failed { pins, retry });
-        if complaint != self.complaint {
-            tracing::warn!("{complaint}");
-            self.complaint = complaint;
+        if warning != self.warning {
+            tracing::warn!("{warning}");
+            self.warning = warning;
         }
     }
 }
@@ -175,7 +175,7 @@ impl Agent {
     /// Writes the pins to `/etc/hosts`, where a VPN client looks for its server.
     pub(super) fn pin(&mut self) {
         let pins = self.machine.pins();
-        if !self.names.are_cared_for(&pins) {
+        if !self.names.are_handled(&pins) {
             self.write_pins(pins);
         }
     }
@@ -219,10 +219,10 @@ mod tests {
         let (mut names, wanted) = (ServerNames::default(), pins("198.51.100.7"));
         let held = HELD.lock().unwrap();
         names.request(locked, socket, wanted.clone());
-        assert!(names.are_cared_for(&wanted) && names.pinned.is_none(), "the request is on its way");
+        assert!(names.are_handled(&wanted) && names.pinned.is_none(), "the request is on its way");
         drop(held);
         names.due().await;
-        assert_eq!((names.pinned.as_ref(), names.complaint.as_str()), (Some(&wanted), ""));
+        assert_eq!((names.pinned.as_ref(), names.warning.as_str()), (Some(&wanted), ""));
     }
 
     /// Answers one request, and writes its pins into a file.
@@ -244,21 +244,21 @@ mod tests {
         let socket: &'static Path = Box::leak(folder.path().join("socket").into_boxed_path());
         let (mut names, wanted) = (ServerNames::default(), pins("198.51.100.7"));
         names.request(read_only, socket, wanted.clone());
-        assert!(names.are_cared_for(&wanted), "it is asked for once");
+        assert!(names.are_handled(&wanted), "it is asked for once");
         names.due().await;
-        assert!(names.complaint.contains("tunwarden-hosts.socket cannot be used"), "{}", names.complaint);
+        assert!(names.warning.contains("tunwarden-hosts.socket cannot be used"), "{}", names.warning);
         assert_eq!(names.pinned, None);
-        assert!(names.are_cared_for(&wanted), "not before the delay ends");
-        assert!(!names.are_cared_for(&pins("198.51.100.8")), "others at once");
+        assert!(names.are_handled(&wanted), "not before the delay ends");
+        assert!(!names.are_handled(&pins("198.51.100.8")), "others at once");
         // Nothing happens, and it is due.
         names.due().await;
-        assert!(!names.are_cared_for(&wanted), "it is tried again");
+        assert!(!names.are_handled(&wanted), "it is tried again");
         let server = serve(socket);
         names.request(read_only, socket, wanted.clone());
         names.due().await;
         assert!(server.join().unwrap().contains("\n198.51.100.7 vpn.example.net\n"));
-        assert_eq!((names.pinned.as_ref(), names.complaint.as_str()), (Some(&wanted), ""));
-        assert!(names.failed.is_none() && names.are_cared_for(&wanted));
+        assert_eq!((names.pinned.as_ref(), names.warning.as_str()), (Some(&wanted), ""));
+        assert!(names.failed.is_none() && names.are_handled(&wanted));
     }
 
     #[test]

@@ -4,14 +4,19 @@
 //! no administrator can change. The pause ends at the earlier of both.
 
 use super::Agent;
-use crate::bus::{Answer, Asker};
+use crate::bus::{Answer, Requester};
 use crate::policy::{self, Ruleset};
 use crate::system;
 use crate::vpn::{Event, Pause, PauseScope};
 
 impl Agent {
     /// Pauses, and returns when the pause ends.
-    pub(super) async fn pause(&mut self, seconds: u64, scope: PauseScope, by: Asker) -> Result<u64, String> {
+    pub(super) async fn pause(
+        &mut self,
+        seconds: u64,
+        scope: PauseScope,
+        by: Requester,
+    ) -> Result<u64, String> {
         if scope == PauseScope::Portal && self.machine.protects() {
             return Err("the VPN is up: there is no portal to sign in to".to_owned());
         }
@@ -39,7 +44,7 @@ impl Agent {
     }
 
     /// Ends a pause. Without one there is nothing to do: every user may call this, as often as they like.
-    pub(super) async fn resume(&mut self, by: Asker) -> Answer {
+    pub(super) async fn resume(&mut self, by: Requester) -> Answer {
         if self.machine.pause().is_none() {
             return self.in_force();
         }

@@ -5,15 +5,15 @@ use tokio::sync::{oneshot, watch};
 
 use super::{Agent, describe};
 use crate::bus::Answer;
-use crate::effects::reconnect::{AttemptContext, Reach, bring_back, finish};
+use crate::effects::reconnect::{AttemptContext, ReconnectScope, finish, reconnect};
 use crate::effects::routes;
 use crate::store::Store;
-use crate::vpn::{Comeback, Detours, Event};
+use crate::vpn::{Detours, Event, ReconnectTarget};
 
 pub(super) struct Reconnection {
     attempt: Option<Attempt>,
     /// The attempt that begins after the next commit: its rules come first.
-    due: Option<Comeback>,
+    due: Option<ReconnectTarget>,
     /// Whether an earlier agent ended in the middle of an attempt.
     is_unfinished: bool,
     /// The routes past a dead tunnel that were set last; `None` when it is not known which routes there are.
@@ -22,7 +22,7 @@ pub(super) struct Reconnection {
 
 /// An attempt that runs. Its end comes as an event.
 struct Attempt {
-    reach: watch::Sender<Reach>,
+    scope: watch::Sender<ReconnectScope>,
     /// Callers who wait for its result.
     waiting: Vec<oneshot::Sender<Answer>>,
 }
@@ -35,39 +35,39 @@ impl Reconnection {
 
 impl Agent {
     /// An attempt is due.
-    pub(super) fn bring_back_later(&mut self, comeback: Comeback) {
-        self.reconnection.due = Some(comeback);
+    pub(super) fn request_reconnect(&mut self, reconnect_target: ReconnectTarget) {
+        self.reconnection.due = Some(reconnect_target);
     }
 
     /// Starts the attempt that is due.
     pub(super) fn start_attempt(&mut self) {
-        if let Some(comeback) = self.reconnection.due.take() {
-            self.bring_back(comeback, Reach::Vpn, None);
+        if let Some(reconnect_target) = self.reconnection.due.take() {
+            self.reconnect(reconnect_target, ReconnectScope::Vpn, None);
         }
     }
 
-    /// Starts an attempt. If one already runs, it may go as far as `reach` now, and the caller waits for it.
-    pub(super) fn bring_back(
+    /// Starts an attempt. If one already runs, it may go as far as `scope` now, and the caller waits for it.
+    pub(super) fn reconnect(
         &mut self,
-        comeback: Comeback,
-        reach: Reach,
+        reconnect_target: ReconnectTarget,
+        scope: ReconnectScope,
         answer: Option<oneshot::Sender<Answer>>,
     ) {
         if let Some(attempt) = &mut self.reconnection.attempt {
             tracing::info!("the VPN is being brought back already");
-            attempt.reach.send_modify(|now| *now = (*now).max(reach));
+            attempt.scope.send_modify(|now| *now = (*now).max(scope));
             attempt.waiting.extend(answer);
             return;
         }
-        let (sender, receiver) = watch::channel(reach);
+        let (sender, receiver) = watch::channel(scope);
         let events = self.sources.events.clone();
         let (status, store) = (self.announcer.status.subscribe(), self.memory.store.clone());
-        let context = AttemptContext { status, events: events.clone(), store, reach: receiver };
+        let context = AttemptContext { status, events: events.clone(), store, scope: receiver };
         tokio::spawn(async move {
-            let result = bring_back(&comeback, context).await;
+            let result = reconnect(&reconnect_target, context).await;
             let _ = events.send(Event::Reconnected(result)).await;
         });
-        self.reconnection.attempt = Some(Attempt { reach: sender, waiting: answer.into_iter().collect() });
+        self.reconnection.attempt = Some(Attempt { scope: sender, waiting: answer.into_iter().collect() });
     }
 
     /// Once NetworkManager is there, finishes an attempt in the middle of which an earlier agent ended.

@@ -20,7 +20,7 @@ impl Agent {
     /// Takes the reports that came while a firewall program ran.
     pub(super) fn take_waiting_reports(&mut self) -> Taken {
         let mut taken = Taken::Nothing;
-        while let Some((dated, reporter)) = self.attendant.next_report() {
+        while let Some((dated, reporter)) = self.receiver.next_report() {
             self.take_report(dated, reporter);
             taken = Taken::Reports;
         }
@@ -37,15 +37,15 @@ impl Agent {
     }
 
     /// Takes the reports in files, and enforces what follows from them.
-    pub(super) async fn take_left_reports(&mut self) {
-        if self.take_left() {
+    pub(super) async fn take_stored_reports(&mut self) {
+        if self.take_stored() {
             self.enforce().await;
         }
     }
 
     /// Takes the reports in files. Returns whether there were any.
-    pub(super) fn take_left(&mut self) -> bool {
-        let left = self.memory.store.left_reports(system::boottime()).unwrap_or_else(|error| {
+    pub(super) fn take_stored(&mut self) -> bool {
+        let left = self.memory.store.stored_reports(system::boottime()).unwrap_or_else(|error| {
             tracing::warn!("{}: the reports of hooks are not read", describe(&error));
             Vec::new()
         });
@@ -53,7 +53,7 @@ impl Agent {
             if is_current(&one.dated.report) {
                 self.take_root_report(one.dated.clone());
             }
-            if let Err(error) = self.memory.store.forget_left(one) {
+            if let Err(error) = self.memory.store.remove_stored(one) {
                 tracing::warn!("{}", describe(&error));
             }
         }

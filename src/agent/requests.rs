@@ -2,14 +2,14 @@
 
 use sd_notify::NotifyState;
 
-use super::attend::is_accepted;
 use super::drift::Read;
 use super::owners::owners;
+use super::receiver::is_accepted;
 use super::verifications::Callers;
 use super::{Agent, describe};
 use crate::bus::{Answer, Request, Verified};
 use crate::config::Config;
-use crate::effects::reconnect::Reach;
+use crate::effects::reconnect::ReconnectScope;
 use crate::effects::systemd::notify;
 use crate::firewall::{Firewall, FirewallError};
 use crate::policy::{self, Ruleset};
@@ -32,11 +32,13 @@ impl Agent {
                 let _ = answer.send(result);
             }
             Request::Verify(by, answer) => self.verifications.request(by.uid, answer),
-            Request::Reconnect(answer) => match self.machine.comeback() {
-                Ok(comeback) if self.machine.carries(&comeback) => {
+            Request::Reconnect(answer) => match self.machine.reconnect_target() {
+                Ok(reconnect_target) if self.machine.carries(&reconnect_target) => {
                     let _ = answer.send(Ok(()));
                 }
-                Ok(comeback) => self.bring_back(comeback, Reach::Everything, Some(answer)),
+                Ok(reconnect_target) => {
+                    self.reconnect(reconnect_target, ReconnectScope::Everything, Some(answer))
+                }
                 Err(error) => {
                     let _ = answer.send(Err(error.to_string()));
                 }
@@ -78,7 +80,7 @@ impl Agent {
             Ok(written) => written,
             Err(faults) => {
                 self.configuration.refuse(&faults);
-                self.tell().await;
+                self.announce().await;
                 return Err(faults.to_string());
             }
         };
@@ -105,12 +107,12 @@ impl Agent {
         if config.firewall == old {
             return self.try_rules(ruleset).await;
         }
-        self.attendant.attend(&self.machine, self.rules.firewall.disown()).await;
+        self.receiver.run(&self.machine, self.rules.firewall.disown()).await;
         self.rules.firewall = Firewall::of_agent(&config.firewall);
         self.rules.applied = None;
         let result = self.try_rules(ruleset).await;
         if result.is_err() {
-            self.attendant.attend(&self.machine, self.rules.firewall.disown()).await;
+            self.receiver.run(&self.machine, self.rules.firewall.disown()).await;
             self.rules.firewall = Firewall::of_agent(&old);
         }
         result
@@ -133,11 +135,11 @@ impl Agent {
     /// Compares the kernel with the rules, and repairs what differs.
     async fn verify(&mut self) -> Verified {
         let ruleset = policy::ruleset(self.machine.config(), &self.owners.current, &self.machine.situation());
-        let lines = self.attendant.attend(&self.machine, self.rules.firewall.differences(&ruleset)).await;
+        let lines = self.receiver.run(&self.machine, self.rules.firewall.differences(&ruleset)).await;
         let pending = self.announcer.status.borrow().pending.clone();
         if pending != self.rules.pending {
             // The slow program has ended, and the status still says that it runs.
-            self.tell().await;
+            self.announce().await;
         }
         let lines = lines.map_err(|error| describe(&error))?;
         if !lines.is_empty() {

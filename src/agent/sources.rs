@@ -97,7 +97,7 @@ impl Agent {
     }
 
     /// Tells the source of refusals what their reasons depend on.
-    pub(super) fn tell_facts(&self, situation: &Situation) {
+    pub(super) fn publish_facts(&self, situation: &Situation) {
         let config = self.machine.config();
         let tunnels = situation.tunnels.iter().map(|tunnel| tunnel.interface.to_string());
         let servers = situation.bootstrap.endpoints.keys();

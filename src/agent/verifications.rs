@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::bus::Verified;
 
 /// Minimum time between two comparisons that root did not ask for.
-const PACE: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The callers who wait, and when they are served.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ impl Verifications {
     /// Adds a caller, who wants a comparison that starts from now on.
     pub(super) fn request(&mut self, uid: u32, answer: oneshot::Sender<Verified>) {
         let now = Instant::now();
-        let paced = self.last.map_or(now, |last| last + PACE);
+        let paced = self.last.map_or(now, |last| last + INTERVAL);
         let at = if uid == 0 { now } else { paced };
         self.at = Some(self.at.map_or(at, |before| before.min(at)));
         self.callers.root |= uid == 0;

@@ -8,14 +8,14 @@ use crate::config::plain;
 use crate::vpn::{Refusal, State};
 
 /// Maximum number of groups that are kept.
-const MOST: usize = 10_000;
+const MAX_GROUPS: usize = 10_000;
 
 /// Maximum number of groups of one sender. If one user has many destinations, the groups of this same user are removed
 /// first.
-const MOST_OF_SENDER: usize = MOST / 4;
+const MAX_GROUPS_OF_SENDER: usize = MAX_GROUPS / 4;
 
 /// Maximum number of groups in an answer.
-pub const ANSWERED: usize = 500;
+pub const MAX_ANSWERED: usize = 500;
 
 /// How long a group is kept after its last refusal, in seconds.
 pub const HOUR: u64 = 3600;
@@ -23,7 +23,7 @@ pub const HOUR: u64 = 3600;
 /// Conditions for a sender that waits: its last refusal is at most this many seconds ago, and it was refused at least
 /// this often.
 const MINUTE: u64 = 60;
-const AGAIN: u64 = 3;
+const MIN_REFUSALS: u64 = 3;
 
 /// What refusals of one group have in common.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -154,7 +154,7 @@ pub struct Memory {
     /// Number of times that the kernel had more lines than the socket could keep.
     overruns: u64,
     /// Why the agent cannot receive the kernel's lines now.
-    deaf: Option<String>,
+    fault: Option<String>,
 }
 
 impl Memory {
@@ -190,21 +190,22 @@ impl Memory {
     /// Makes room for a group of this sender. If it is not enough to forget old groups, it removes groups of this
     /// sender if the sender has too many, or otherwise of the sender that has the most.
     fn make_room(&mut self, sender: &Sender, now: u64) {
-        let has_many =
-            |memory: &Self| memory.groups.get(sender).is_some_and(|groups| groups.len() >= MOST_OF_SENDER);
-        if !has_many(self) && self.len() < MOST {
+        let has_many = |memory: &Self| {
+            memory.groups.get(sender).is_some_and(|groups| groups.len() >= MAX_GROUPS_OF_SENDER)
+        };
+        if !has_many(self) && self.len() < MAX_GROUPS {
             return;
         }
         self.forget(now);
         if has_many(self) {
             self.groups.get_mut(sender).into_iter().for_each(forget_oldest);
-        } else if self.len() >= MOST {
+        } else if self.len() >= MAX_GROUPS {
             let largest = self.groups.values_mut().max_by_key(|groups| groups.len());
             largest.into_iter().for_each(forget_oldest);
         }
     }
 
-    /// The newest groups with a refusal at or after `moment`, at most [`ANSWERED`], newest last. If a user id is given,
+    /// The newest groups with a refusal at or after `moment`, at most [`MAX_ANSWERED`], newest last. If a user id is given,
     /// only the groups of that user.
     pub fn since(&self, moment: u64, of: Option<u32>, now: u64) -> Vec<Group> {
         let may_have = |sender: &Sender| of.is_none_or(|uid| *sender == Sender::of_user(Some(uid)));
@@ -215,7 +216,7 @@ impl Memory {
         let of_user = groups.filter(|(key, tally)| is_of(&key.who) && is_in_time(tally));
         let mut found: Vec<(&Key, &Tally)> = of_user.collect();
         found.sort_by_key(|(_, tally)| tally.last);
-        let newest = found.len().saturating_sub(ANSWERED);
+        let newest = found.len().saturating_sub(MAX_ANSWERED);
         found.into_iter().skip(newest).map(|(key, tally)| tally.of(key.clone())).collect()
     }
 
@@ -254,7 +255,7 @@ impl Memory {
                 *senders.entry((link, *source)).or_default() += count;
             }
         }
-        let waiting = senders.values().filter(|count| **count >= AGAIN).count();
+        let waiting = senders.values().filter(|count| **count >= MIN_REFUSALS).count();
         u32::try_from(waiting).unwrap_or(u32::MAX)
     }
 
@@ -269,13 +270,13 @@ impl Memory {
     }
 
     /// Sets why the agent cannot receive the kernel's lines now; `None` if it can.
-    pub fn set_deaf(&mut self, why: Option<String>) {
-        self.deaf = why;
+    pub fn set_fault(&mut self, why: Option<String>) {
+        self.fault = why;
     }
 
     /// Why the agent cannot receive the kernel's lines now.
-    pub fn deaf(&self) -> Option<&str> {
-        self.deaf.as_deref()
+    pub fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
     }
 }
 

@@ -11,7 +11,7 @@ mod unit;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-pub use memory::{ANSWERED, Group, HOUR, Key, Memory};
+pub use memory::{Group, HOUR, Key, MAX_ANSWERED, Memory};
 pub use packet::Packet;
 pub use refine::Facts;
 pub use unit::{SHORT_ID, Unit, unit};

@@ -173,7 +173,7 @@ fn a_hundred_thousand_destinations_leave_the_newest() {
         memory.take(&refusal, &facts(), &Containers::default(), 1000 + u64::from(n / 1000));
     }
     let all = memory.since(0, None, 1100);
-    assert_eq!(all.len(), ANSWERED);
+    assert_eq!(all.len(), MAX_ANSWERED);
     let newest: IpAddr = std::net::Ipv4Addr::from(0xcb00_0000 + 99_999).into();
     assert_eq!(all.last().map(|group| group.last), Some(1099));
     assert!(all.iter().any(|group| group.key.destination == newest));

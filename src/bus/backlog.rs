@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
-use super::{Asker, BusSignal, Update};
+use super::{BusSignal, Requester, Update};
 use crate::status::Status;
 use crate::system;
 use crate::vpn::Announcement;
 
 /// Maximum number of news that wait for the bus.
-const MOST: usize = 256;
+const MAX_WAITING: usize = 256;
 
 /// The news that wait for the bus, and the newest status.
 #[derive(Debug, Clone, Default)]
@@ -34,7 +34,7 @@ pub(super) struct Waiting {
     /// The newest status.
     pub(super) status: Status,
     /// What happened, the oldest first, and who asked for it.
-    pub(super) news: VecDeque<(BusSignal, Option<Asker>)>,
+    pub(super) news: VecDeque<(BusSignal, Option<Requester>)>,
     /// How many news were merged into later ones.
     pub(super) merged: u64,
 }
@@ -83,7 +83,7 @@ impl Backlog {
 
 impl Waiting {
     fn bound(&mut self) {
-        while self.news.len() > MOST {
+        while self.news.len() > MAX_WAITING {
             self.merge_one();
             self.merged += 1;
         }
@@ -185,15 +185,15 @@ mod tests {
     async fn a_loss_among_any_number_of_other_news_is_sent() {
         let backlog = Backlog::default();
         backlog.push(notice(vec![lost("home"), change(State::Protected, State::Lost)]));
-        for _ in 0..10 * MOST {
+        for _ in 0..10 * MAX_WAITING {
             backlog.push(notice(vec![repaired(), BusSignal::Failed("why".to_owned())]));
             backlog.push(notice(vec![change(State::Lost, State::Connecting)]));
             backlog.push(notice(vec![change(State::Connecting, State::Lost)]));
         }
         backlog.push(notice(vec![lost("office")]));
         let (news, merged) = waiting(&backlog).await;
-        assert!(news.len() <= MOST, "{}", news.len());
-        assert_eq!(merged as usize + news.len(), 3 + 40 * MOST, "each is sent or counted");
+        assert!(news.len() <= MAX_WAITING, "{}", news.len());
+        assert_eq!(merged as usize + news.len(), 3 + 40 * MAX_WAITING, "each is sent or counted");
         let names: Vec<&str> = news.iter().filter_map(lost_name).collect();
         assert_eq!(names, ["home", "office"]);
         assert!(count(&news, |news| matches!(news, BusSignal::Failed(_))) > 0);
@@ -212,12 +212,12 @@ mod tests {
     async fn losses_of_one_vpn_are_merged_before_those_of_another() {
         let backlog = Backlog::default();
         backlog.push(notice(vec![lost("rare")]));
-        for _ in 0..2 * MOST {
+        for _ in 0..2 * MAX_WAITING {
             backlog.push(notice(vec![lost("flapping")]));
         }
         let (news, merged) = waiting(&backlog).await;
-        assert_eq!(news.len(), MOST);
-        assert_eq!(merged as usize, MOST + 1);
+        assert_eq!(news.len(), MAX_WAITING);
+        assert_eq!(merged as usize, MAX_WAITING + 1);
         assert_eq!(count(&news, |news| lost_name(news) == Some("rare")), 1);
     }
 

@@ -16,12 +16,12 @@ use zbus::connection::Builder;
 use zbus::connection::socket::{BoxedSplit, ReadHalf, Split, WriteHalf};
 use zbus::export::async_trait::async_trait;
 
-pub(crate) mod sieve;
+pub(crate) mod filter;
 
-use sieve::{Next, Sieve};
+use filter::{MessageFilter, Next};
 
 /// Maximum number of bytes that are read at once if they are not passed on directly.
-const SCRAP: usize = 4096;
+const BUFFER_SIZE: usize = 4096;
 
 /// A builder for a connection to the system bus. The connection accepts no file descriptors.
 ///
@@ -32,7 +32,7 @@ pub(crate) async fn system_bus() -> zbus::Result<Builder<'static>> {
     let Transport::Unix(unix) = address.transport() else { return Err(zbus::Error::Unsupported) };
     let UnixSocket::File(path) = unix.path() else { return Err(zbus::Error::Unsupported) };
     let (read, write) = UnixStream::connect(path).await?.into_split();
-    let read: Box<dyn ReadHalf> = Box::new(Reader { stream: read, sieve: Sieve::default() });
+    let read: Box<dyn ReadHalf> = Box::new(Reader { stream: read, filter: MessageFilter::default() });
     let write: Box<dyn WriteHalf> = Box::new(Writer(write));
     Ok(Builder::socket::<BoxedSplit>(Split::new(read, write)))
 }
@@ -40,26 +40,26 @@ pub(crate) async fn system_bus() -> zbus::Result<Builder<'static>> {
 #[derive(Debug)]
 struct Reader {
     stream: OwnedReadHalf,
-    sieve: Sieve,
+    filter: MessageFilter,
 }
 
 #[async_trait]
 impl ReadHalf for Reader {
     async fn recvmsg(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
         loop {
-            let length = match self.sieve.next() {
-                Next::Give => return Ok((self.sieve.give(buffer), Vec::new())),
+            let length = match self.filter.next() {
+                Next::Give => return Ok((self.filter.give(buffer), Vec::new())),
                 Next::Pass(most) => {
                     let most = most.min(buffer.len());
                     let length = self.stream.read(&mut buffer[..most]).await?;
-                    self.sieve.passed(length);
+                    self.filter.passed(length);
                     return Ok((length, Vec::new()));
                 }
                 Next::Take(most) => {
-                    let mut scrap = [0; SCRAP];
-                    let most = most.min(SCRAP);
+                    let mut scrap = [0; BUFFER_SIZE];
+                    let most = most.min(BUFFER_SIZE);
                     let length = self.stream.read(&mut scrap[..most]).await?;
-                    self.sieve.take(&scrap[..length]);
+                    self.filter.take(&scrap[..length]);
                     length
                 }
             };

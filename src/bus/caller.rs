@@ -10,7 +10,7 @@ use zbus::names::BusName;
 use zbus::{Connection, OwnedFd};
 use zbus_polkit::policykit1::{AuthorityProxy, CheckAuthorizationFlags, Subject};
 
-use super::Asker;
+use super::Requester;
 use crate::system::process::lineage;
 use crate::vpn::{Lineage, Reporter};
 
@@ -24,9 +24,9 @@ pub(super) async fn uid(connection: &Connection, header: &Header<'_>) -> fdo::Re
 }
 
 /// A user with their name. A directory service may be slow to find the name.
-pub(super) async fn asker(uid: u32) -> Asker {
+pub(super) async fn asker(uid: u32) -> Requester {
     let name = tokio::task::spawn_blocking(move || crate::system::user_name(uid)).await;
-    Asker { uid, name: name.unwrap_or_default() }
+    Requester { uid, name: name.unwrap_or_default() }
 }
 
 /// The caller's user id, and its role if it may report. The role is `None` for a process that is not root's and does

@@ -11,8 +11,8 @@ use zbus::{Connection, Variant, interface};
 
 use super::blocked::{Written, written};
 use super::caller;
-use super::gate::Gate;
-use super::{Asker, Caller, LONGEST_PAUSE, Request};
+use super::limiter::CallLimiter;
+use super::{Caller, LONGEST_PAUSE, Request, Requester};
 use crate::hooks::openvpn;
 use crate::status::Status;
 use crate::system::{self, process};
@@ -31,7 +31,7 @@ const BLOCKED_ACTION: &str = "org.tunwarden.agent1.blocked";
 pub(super) struct Agent1 {
     pub(super) caller: Caller,
     pub(super) status: watch::Receiver<Status>,
-    pub(super) gate: Gate,
+    pub(super) limiter: CallLimiter,
 }
 
 #[interface(name = "org.tunwarden.Agent1")]
@@ -64,9 +64,9 @@ impl Agent1 {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> fdo::Result<()> {
-        let _pass = self.gate.enter(&header)?;
+        let _pass = self.limiter.admit(&header)?;
         let uid = caller::uid(connection, &header).await?;
-        let _place = self.gate.enter_user(uid)?;
+        let _place = self.limiter.admit_user(uid)?;
         let asker = caller::asker(uid).await;
         self.asked(|answer| Request::Resume(asker, answer)).await
     }
@@ -77,7 +77,7 @@ impl Agent1 {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> fdo::Result<()> {
-        let _pass = self.gate.enter(&header)?;
+        let _pass = self.limiter.admit(&header)?;
         if caller::uid(connection, &header).await? != 0 {
             return Err(fdo::Error::AccessDenied("only root may reload the configuration".to_owned()));
         }
@@ -90,10 +90,10 @@ impl Agent1 {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> fdo::Result<Vec<String>> {
-        let _pass = self.gate.enter(&header)?;
+        let _pass = self.limiter.admit(&header)?;
         let uid = caller::uid(connection, &header).await?;
-        let _place = self.gate.enter_user(uid)?;
-        let asker = Asker { uid, name: None };
+        let _place = self.limiter.admit_user(uid)?;
+        let asker = Requester { uid, name: None };
         self.asked(|answer| Request::Verify(asker, answer)).await
     }
 
@@ -104,9 +104,9 @@ impl Agent1 {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> fdo::Result<()> {
-        let _pass = self.gate.enter(&header)?;
+        let _pass = self.limiter.admit(&header)?;
         let uid = caller::uid(connection, &header).await?;
-        let _place = self.gate.enter_user(uid)?;
+        let _place = self.limiter.admit_user(uid)?;
         caller::authorize(connection, &header, (uid, RECONNECT_ACTION)).await?;
         self.asked(Request::Reconnect).await
     }
@@ -121,16 +121,16 @@ impl Agent1 {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> fdo::Result<Vec<Written>> {
-        let _pass = self.gate.enter(&header)?;
+        let _pass = self.limiter.admit(&header)?;
         let uid = caller::uid(connection, &header).await?;
-        let _place = self.gate.enter_user(uid)?;
-        let _reading = self.gate.enter_reader(uid)?;
+        let _place = self.limiter.admit_user(uid)?;
+        let _reading = self.limiter.admit_reader(uid)?;
         let sees_all = caller::may(connection, &header, (uid, BLOCKED_ACTION)).await;
         let of = (!sees_all).then_some(uid);
         // The source of refusals waits while the memory is locked, so the answer is written after that.
         let groups = {
             let memory = self.caller.blocked.memory();
-            if let Some(why) = memory.deaf() {
+            if let Some(why) = memory.fault() {
                 return Err(fdo::Error::Failed(format!("it is not known who is refused: {why}")));
             }
             memory.since(since, of, system::now())
@@ -148,7 +148,7 @@ impl Agent1 {
     ) -> fdo::Result<()> {
         let (uid, reporter) = self.reporter(&header, connection).await?;
         let report = openvpn::parse(&fields).map_err(|error| {
-            self.gate.complain(uid, &format!("refused a report of user {uid}: {error}"));
+            self.limiter.log_refused(uid, &format!("refused a report of user {uid}: {error}"));
             fdo::Error::InvalidArgs(error.to_string())
         })?;
         let Some(mut report) = report else { return Ok(()) };
@@ -158,7 +158,7 @@ impl Agent1 {
         let dated = DatedReport { at, report };
         let answer = self.caller.requests.ask(|answer| Request::Report(dated, reporter, answer)).await;
         answer.unwrap_or_else(|| Err(ENDING.to_owned())).map_err(|error| {
-            self.gate.complain(uid, &format!("refused a report of user {uid}: {error}"));
+            self.limiter.log_refused(uid, &format!("refused a report of user {uid}: {error}"));
             fdo::Error::AccessDenied(error)
         })
     }
@@ -203,7 +203,8 @@ impl Agent1 {
         let clients = self.caller.clients.borrow().clone();
         let (uid, reporter) = caller::reporter(connection, header, &clients).await?;
         let reporter = reporter.ok_or_else(|| {
-            self.gate.complain(uid, &format!("refused a report of user {uid} from outside every VPN client"));
+            self.limiter
+                .log_refused(uid, &format!("refused a report of user {uid} from outside every VPN client"));
             fdo::Error::AccessDenied("only root and a VPN client itself may report".to_owned())
         })?;
         Ok((uid, reporter))
@@ -233,9 +234,9 @@ impl Agent1 {
                 "a pause is 1 to {LONGEST_PAUSE} seconds, not {seconds}"
             )));
         }
-        let _pass = self.gate.enter(header)?;
+        let _pass = self.limiter.admit(header)?;
         let uid = caller::uid(connection, header).await?;
-        let _place = self.gate.enter_user(uid)?;
+        let _place = self.limiter.admit_user(uid)?;
         caller::authorize(connection, header, (uid, PAUSE_ACTION)).await?;
         let asker = caller::asker(uid).await;
         self.asked(|answer| Request::Pause(seconds, scope, asker, answer)).await

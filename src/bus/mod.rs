@@ -4,8 +4,8 @@ mod backlog;
 mod blocked;
 pub(crate) mod bounded;
 mod caller;
-mod gate;
 mod interface;
+mod limiter;
 mod object;
 mod proxy;
 mod service;
@@ -39,14 +39,14 @@ pub const LONGEST_PAUSE: u64 = 24 * 60 * 60;
 #[derive(Debug)]
 pub enum Request {
     /// Open for this number of seconds. The answer is the time when the pause ends, in seconds since the epoch.
-    Pause(u64, PauseScope, Asker, oneshot::Sender<Result<u64, String>>),
+    Pause(u64, PauseScope, Requester, oneshot::Sender<Result<u64, String>>),
     /// Close again.
-    Resume(Asker, oneshot::Sender<Answer>),
+    Resume(Requester, oneshot::Sender<Answer>),
     /// Read the configuration again.
     Reload(oneshot::Sender<Answer>),
     /// Compare the kernel with the policy. For root this is done at once; all other callers who wait share one
     /// comparison.
-    Verify(Asker, oneshot::Sender<Verified>),
+    Verify(Requester, oneshot::Sender<Verified>),
     /// Bring the last VPN back.
     Reconnect(oneshot::Sender<Answer>),
     /// A hook's report. The answer says whether it was accepted.
@@ -58,14 +58,14 @@ pub type Verified = Result<Vec<String>, String>;
 
 /// The user who makes a request, as the bus daemon reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asker {
+pub struct Requester {
     /// The user id.
     pub uid: u32,
     /// The user's name, if this system has one.
     pub name: Option<String>,
 }
 
-impl std::fmt::Display for Asker {
+impl std::fmt::Display for Requester {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.name {
             Some(name) => write!(f, "{name} (user {})", self.uid),
@@ -85,7 +85,7 @@ pub struct Update {
     /// What happened.
     pub news: Vec<BusSignal>,
     /// The user who asked for it, if any.
-    pub by: Option<Asker>,
+    pub by: Option<Requester>,
 }
 
 /// An event that is a signal on the bus.
@@ -155,7 +155,7 @@ pub struct Caller {
 pub type Fields = BTreeMap<String, String>;
 
 /// The error message of another program on the bus, without the text that the bus adds.
-pub(crate) fn spoken(error: &zbus::Error) -> String {
+pub(crate) fn error_text(error: &zbus::Error) -> String {
     let text = if let zbus::Error::MethodError(_, text, _) = error {
         text.clone()
     } else if let zbus::Error::FDO(error) = error {

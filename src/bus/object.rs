@@ -104,7 +104,7 @@ impl Interface for AgentObject {
         }
         DispatchResult::Async(Box::pin(async move {
             let header = message.header();
-            let _pass = self.0.gate.enter(&header)?;
+            let _pass = self.0.limiter.admit(&header)?;
             self.0.reporter(&header, connection).await?;
             match self.0.call(server, connection, message, name) {
                 DispatchResult::Async(answered) => answered.await,
@@ -149,14 +149,15 @@ impl AgentObject {
             }
         };
         let count = |(name, _): &(&str, _)| {
-            format!("<property name=\"{name}\" type=\"u\" access=\"read\">{UNTOLD}</property>\n")
+            format!("<property name=\"{name}\" type=\"u\" access=\"read\">{NOT_SIGNALLED}</property>\n")
         };
         PROPERTIES.iter().map(property).chain(COUNTS.iter().map(count)).collect()
     }
 }
 
 /// The annotation of a property whose changes no signal reports.
-const UNTOLD: &str = r#"<annotation name="org.freedesktop.DBus.Property.EmitsChangedSignal" value="false"/>"#;
+const NOT_SIGNALLED: &str =
+    r#"<annotation name="org.freedesktop.DBus.Property.EmitsChangedSignal" value="false"/>"#;
 
 /// The annotation of a property that never changes.
 const CONSTANT: &str =

@@ -11,11 +11,11 @@ use zbus::object_server::{InterfaceRef, SignalEmitter};
 
 use super::backlog::{Backlog, Waiting};
 use super::bounded;
-use super::gate::Gate;
 use super::interface::Agent1;
+use super::limiter::CallLimiter;
 use super::object::AgentObject;
 use super::signals::{repairer, state_details};
-use super::{Asker, BusSignal, Caller, NAME, PATH};
+use super::{BusSignal, Caller, NAME, PATH, Requester};
 use crate::status::Status;
 use crate::vpn::Announcement;
 
@@ -32,7 +32,7 @@ pub async fn serve(caller: Caller, status: watch::Receiver<Status>, backlog: Bac
             Ok(connection) => {
                 pause = RETRY.0;
                 tracing::info!("on the system bus as {NAME}");
-                tell_until_closed(&connection, &status, &backlog).await;
+                send_until_closed(&connection, &status, &backlog).await;
                 tracing::warn!("the system bus is gone; the agent goes on, and connects to the bus again");
             }
             Err(error) => {
@@ -50,16 +50,16 @@ pub async fn serve(caller: Caller, status: watch::Receiver<Status>, backlog: Bac
 
 async fn connect(caller: &Caller, status: &watch::Receiver<Status>) -> zbus::Result<Connection> {
     let (caller, status) = (caller.clone(), status.clone());
-    let agent = AgentObject(Agent1 { caller, status, gate: Gate::default() });
+    let agent = AgentObject(Agent1 { caller, status, limiter: CallLimiter::default() });
     bounded::system_bus().await?.serve_at(PATH, agent).name(NAME).build().await
 }
 
-async fn tell_until_closed(connection: &Connection, status: &watch::Receiver<Status>, backlog: &Backlog) {
+async fn send_until_closed(connection: &Connection, status: &watch::Receiver<Status>, backlog: &Backlog) {
     let mut last = status.borrow().clone();
     loop {
         tokio::select! {
             mut waiting = backlog.take() => {
-                if let Err(error) = tell(connection, &last, &mut waiting).await {
+                if let Err(error) = send_waiting(connection, &last, &mut waiting).await {
                     tracing::debug!("a signal was not sent: {error}");
                     return backlog.put_back(waiting);
                 }
@@ -71,7 +71,7 @@ async fn tell_until_closed(connection: &Connection, status: &watch::Receiver<Sta
 }
 
 /// Sends everything that waits. After an error, `waiting` contains what was not sent.
-async fn tell(connection: &Connection, last: &Status, waiting: &mut Waiting) -> zbus::Result<()> {
+async fn send_waiting(connection: &Connection, last: &Status, waiting: &mut Waiting) -> zbus::Result<()> {
     let object: InterfaceRef<AgentObject> = connection.object_server().interface(PATH).await?;
     let emitter = object.signal_emitter();
     let now = &waiting.status;
@@ -95,7 +95,7 @@ async fn signal(
     emitter: &SignalEmitter<'_>,
     now: &Status,
     news: &BusSignal,
-    by: Option<&Asker>,
+    by: Option<&Requester>,
 ) -> zbus::Result<()> {
     match news {
         BusSignal::Vpn(Announcement::State { old, new }) => {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use zbus::{Message, OwnedVariant, Variant};
 
-use super::Asker;
+use super::Requester;
 use crate::netfilter::Program;
 use crate::status::Status;
 
@@ -12,7 +12,10 @@ use crate::status::Status;
 const PROGRAM: &str = "program";
 
 /// The details of `StateChanged`.
-pub(super) fn state_details<'a>(now: &Status, by: Option<&'a Asker>) -> HashMap<&'static str, Variant<'a>> {
+pub(super) fn state_details<'a>(
+    now: &Status,
+    by: Option<&'a Requester>,
+) -> HashMap<&'static str, Variant<'a>> {
     let mut details =
         HashMap::from([("enforced", Variant::from(now.enforced())), ("since", Variant::from(now.since))]);
     if let Some(by) = by {

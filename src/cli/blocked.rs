@@ -102,7 +102,7 @@ impl Printed {
         self.0.retain(|_, (_, last)| *last >= since);
         groups.retain(|group| {
             let now = (group.count, group.last);
-            self.0.insert(group.place(), now) != Some(now)
+            self.0.insert(group.identity(), now) != Some(now)
         });
         groups
     }
@@ -115,7 +115,7 @@ async fn read(agent: &Agent1Proxy<'_>, since: u64) -> anyhow::Result<Vec<Blocked
 
 impl BlockedGroup {
     /// The text that distinguishes a group from all others.
-    fn place(&self) -> String {
+    fn identity(&self) -> String {
         let [name, unit] = [&self.name, &self.unit].map(|text| text.as_deref().unwrap_or_default());
         let uid = self.uid.map(|uid| uid.to_string()).unwrap_or_default();
         format!("{} {name} {uid} {unit} {} {}", self.kind, self.destination(), self.reason)

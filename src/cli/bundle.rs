@@ -14,7 +14,7 @@ use tar::{Builder, Header};
 
 use super::{journal, status, version};
 use crate::doctor::redact::{Kind, Redactor};
-use crate::doctor::{Files, Finding, people};
+use crate::doctor::{Files, Finding, text_of};
 use crate::status::Status;
 use crate::system::{self, program};
 
@@ -94,10 +94,10 @@ async fn gather(
             Addresses::Replaced => redactor.text(&text),
             Addresses::Kept => text,
         };
-        parts.push((name.to_owned(), end_of(text)));
+        parts.push((name.to_owned(), last_part(text)));
     };
     add("versions.txt", version::text().await);
-    add("doctor.txt", people(findings));
+    add("doctor.txt", text_of(findings));
     add("status.txt", status.for_people(system::now()));
     for (name, tool, arguments) in RULES {
         add(name, rules(tool, arguments).await);
@@ -130,22 +130,22 @@ async fn rules(tool: &str, arguments: &[&str]) -> String {
     if tool.contains("legacy") && !Files::below("/").has_legacy_tables() {
         return "no table of iptables-legacy is in use\n".to_owned();
     }
-    said(program::run(tool, arguments, "").await)
+    output_or_error(program::run(tool, arguments, "").await)
 }
 
 /// The lines that tunwarden's units wrote in the last hour.
 async fn last_hour() -> String {
     let since = ["--since=-1h", "--no-pager", "--output=short-iso", "--quiet"];
-    let text = said(program::run("journalctl", &[&journal::UNITS[..], &since].concat(), "").await);
+    let text = output_or_error(program::run("journalctl", &[&journal::UNITS[..], &since].concat(), "").await);
     if text.trim().is_empty() { "no entries of tunwarden in the last hour\n".to_owned() } else { text }
 }
 
-fn said(result: Result<String, program::ToolError>) -> String {
+fn output_or_error(result: Result<String, program::ToolError>) -> String {
     result.unwrap_or_else(|error| format!("not read: {}\n", crate::describe::describe(&error)))
 }
 
 /// The text without its beginning, if it is too long.
-fn end_of(text: String) -> String {
+fn last_part(text: String) -> String {
     let Some(cut) = text.len().checked_sub(MAX_BYTES).filter(|cut| *cut > 0) else { return text };
     let cut = (cut..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
     format!("[the first {cut} bytes are left out]\n{}", &text[cut..])

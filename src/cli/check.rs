@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::lock::{learned, left_out};
-use super::{BAD_CONFIG, Outcome, complain, load::load, say};
+use super::{BAD_CONFIG, Outcome, load::load, say, warn};
 use crate::config::{Backend, Config, FirewallSettings, Layer, plain};
 use crate::doctor::Files;
 use crate::firewall::{can_hold_sets, other_backend};
@@ -20,7 +20,7 @@ pub(super) fn run(path: Option<&Path>) -> Outcome {
     let config = match load(path) {
         Ok(written) => written.config,
         Err(error) => {
-            complain(&error.to_string());
+            warn(&error.to_string());
             return Ok(ExitCode::from(BAD_CONFIG));
         }
     };

@@ -77,5 +77,5 @@ pub(super) async fn report(fields: Fields) -> anyhow::Result<()> {
 
 /// The agent's error message, without the D-Bus error name around it.
 pub(super) fn answer(error: zbus::Error) -> anyhow::Error {
-    anyhow!(bus::spoken(&error))
+    anyhow!(bus::error_text(&error))
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args as ClapArgs, ValueEnum};
 
-use super::{BAD_CONFIG, Outcome, client, complain, duration::PauseLength, lock, say};
+use super::{BAD_CONFIG, Outcome, client, duration::PauseLength, lock, say, warn};
 use crate::store::Store;
 
 /// How long a pause for a portal lasts if no duration is given.
@@ -77,7 +77,7 @@ pub(super) async fn reloaded() -> anyhow::Result<bool> {
                 Ok(true)
             }
             Err(error) => {
-                complain(&format!(
+                warn(&format!(
                     "{:#}\ntunwarden: the new configuration is refused; the old configuration stays in force",
                     client::answer(error)
                 ));

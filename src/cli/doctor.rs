@@ -10,12 +10,12 @@ use zbus::fdo::DBusProxy;
 
 use super::bundle::{self, Addresses};
 use super::load::{configuration_status, in_force};
-use super::{Outcome, client, complain, prove, say, verify};
+use super::{Outcome, client, prove, say, verify, warn};
 use crate::bus::Agent1Proxy;
 use crate::config::{Backend, Bootstrap, Config, Layer};
 use crate::doctor::{
-    Files, Finding, NotificationFault, OwnVerdict, Proof, Refused, SecondReading, Snapshot, Worlds, diagnose,
-    people, second_reader,
+    BackendsInUse, Files, Finding, NotificationFault, OwnVerdict, Proof, Refused, SecondReading, Snapshot,
+    diagnose, second_reader, text_of,
 };
 use crate::firewall::{Dump, Firewall, holds_any};
 use crate::net::{Family, Host};
@@ -86,10 +86,10 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
             notes: &notes,
         }) {
             Ok(json) => say(&json),
-            Err(error) => complain(&format!("tunwarden: {error}")),
+            Err(error) => warn(&format!("tunwarden: {error}")),
         }
     } else {
-        say(&people(&findings));
+        say(&text_of(&findings));
         notes.iter().for_each(|note| say(&format!("Note: {note}")));
     }
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -102,10 +102,10 @@ async fn look(path: Option<&Path>) -> Snapshot {
     let config = in_force.config;
     let files = Files::below("/");
     let openvpn = files.openvpn();
-    let (status, rules, unheard) = match client::connect().await {
+    let (status, rules, refusals_fault) = match client::connect().await {
         Ok(agent) => {
             let rules = agent.verify().await.map_err(|error| format!("{:#}", client::answer(error)));
-            (client::status(&agent).await.ok(), rules, unheard(&agent).await)
+            (client::status(&agent).await.ok(), rules, refusals_fault(&agent).await)
         }
         Err(_) => {
             let rules = verify::without_agent(&mut Firewall::new(&config.firewall), &config, &store).await;
@@ -131,9 +131,9 @@ async fn look(path: Option<&Path>) -> Snapshot {
         missing_owners: missing_owners(&config),
         unresolved: unresolved(&config, &store),
         rules,
-        unheard,
+        refusals_fault,
         second_reader,
-        worlds: worlds(&files).await,
+        backends_in_use: backends_in_use(&files).await,
         other_firewalls: files.other_firewalls(),
         disabled_units: files.disabled_units(),
         without_hooks: openvpn.without_hooks,
@@ -150,7 +150,7 @@ async fn look(path: Option<&Path>) -> Snapshot {
 }
 
 /// The agent's own message if it cannot learn which packets are refused.
-async fn unheard(agent: &Agent1Proxy<'_>) -> Option<String> {
+async fn refusals_fault(agent: &Agent1Proxy<'_>) -> Option<String> {
     let error = fdo::Error::from(agent.recently_blocked(u64::MAX).await.err()?);
     if let fdo::Error::Failed(why) = error { Some(why) } else { None }
 }
@@ -201,7 +201,7 @@ async fn gluetun() -> Vec<String> {
     gluetun.map(|container| container.name).collect()
 }
 
-async fn worlds(files: &Files) -> Worlds {
+async fn backends_in_use(files: &Files) -> BackendsInUse {
     let used = files.has_legacy_tables();
     let holds = async |backend| {
         for family in Family::ALL {
@@ -211,7 +211,7 @@ async fn worlds(files: &Files) -> Worlds {
         }
         false
     };
-    Worlds { legacy: used && holds(Backend::Legacy).await, nft: holds(Backend::Nft).await }
+    BackendsInUse { legacy: used && holds(Backend::Legacy).await, nft: holds(Backend::Nft).await }
 }
 
 /// Problems with notifications in the user's session. Without a session only the autostart file is checked.

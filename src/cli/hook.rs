@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
-use super::{client, complain};
+use super::{client, warn};
 use crate::bus::Fields;
 use crate::hooks::{dispatcher, openvpn};
 use crate::store::Store;
@@ -44,7 +44,7 @@ pub(super) async fn run(hook: &Hook) -> ExitCode {
     match fields {
         Ok(Some(fields)) => report(fields).await,
         Ok(None) => {}
-        Err(error) => complain(&format!("tunwarden: this hook call was ignored: {error}")),
+        Err(error) => warn(&format!("tunwarden: this hook call was ignored: {error}")),
     }
     ExitCode::SUCCESS
 }
@@ -58,7 +58,7 @@ async fn report(mut fields: Fields) {
         Ok(Err(error)) => format!("{error:#}"),
         Err(_) => "it did not answer within 1 s".to_owned(),
     };
-    complain(&format!("tunwarden: the agent did not receive the report: {why}"));
+    warn(&format!("tunwarden: the agent did not receive the report: {why}"));
     // The agent reads the file as soon as it can.
     let store = Store::default();
     if nix::unistd::geteuid().is_root()
@@ -66,8 +66,8 @@ async fn report(mut fields: Fields) {
         && let Ok(Some(mut report)) = openvpn::parse(&fields)
     {
         report.started = report.pid.and_then(process::started);
-        if let Err(error) = store.leave_report(&DatedReport { at, report }) {
-            complain(&format!(
+        if let Err(error) = store.store_report(&DatedReport { at, report }) {
+            warn(&format!(
                 "tunwarden: this report is lost: {}; once that is mended, restart the VPN",
                 crate::agent::describe(&error)
             ));

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail, ensure};
 use clap::Args as ClapArgs;
 
-use super::{Outcome, client, complain, lock, needs_root, say};
+use super::{Outcome, client, lock, needs_root, say, warn};
 use crate::agent::describe;
 use crate::config::{Backend, Config, DEFAULT_PATH, Traffic, Warning, plain};
 use crate::effects::systemd::{self, systemctl};
@@ -66,7 +66,7 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
         false => None,
     };
     if let Err(error) = apply(&before, &text, path).await {
-        before.bring_back().await.context("the earlier state could not be restored")?;
+        before.restore().await.context("the earlier state could not be restored")?;
         return Err(error.context("not put in force; the earlier state is restored"));
     }
     if let Some(guard) = guard
@@ -74,7 +74,7 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     {
         bail!("not confirmed: the earlier state is restored");
     }
-    settle(&seen).await;
+    finish_setup(&seen).await;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -188,11 +188,11 @@ async fn apply(before: &undo::Before, text: &str, path: &Path) -> anyhow::Result
 }
 
 /// The last steps after the confirmation: prepares the next boot, and turns off what would change the rules again.
-async fn settle(seen: &Seen) {
+async fn finish_setup(seen: &Seen) {
     for unit in &seen.units {
         match systemctl(&["disable", unit]).await {
             Ok(()) => say(&format!("{unit} will not be started any more")),
-            Err(error) => complain(&format!(
+            Err(error) => warn(&format!(
                 "tunwarden: {}; do it yourself: sudo systemctl disable {unit}",
                 describe(&error)
             )),
@@ -201,13 +201,13 @@ async fn settle(seen: &Seen) {
     match forget_article(Backend::Auto).await {
         Ok(0) => {}
         Ok(_) => say("the old rules in DOCKER-USER are gone; tunwarden's hold there"),
-        Err(error) => complain(&format!("tunwarden: {}", describe(&error))),
+        Err(error) => warn(&format!("tunwarden: {}", describe(&error))),
     }
     if systemd::is_running()
         && let Err(error) =
             systemctl(&["enable", "--now", "tunwarden-lock.service", "tunwarden.service"]).await
     {
-        complain(&format!(
+        warn(&format!(
             "tunwarden: {}; do it yourself: sudo systemctl enable --now tunwarden-lock tunwarden",
             describe(&error)
         ));

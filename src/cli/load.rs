@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::complain;
+use super::warn;
 use crate::config::{DEFAULT_PATH, Faults, InForce, Written};
 use crate::status::ConfigurationStatus;
 use crate::store::Store;
@@ -25,10 +25,10 @@ pub(super) fn in_force(path: Option<&Path>, store: &Store) -> InForce {
 }
 
 /// Like [`in_force`], but warns on standard error if the file's configuration is not in force.
-pub(super) fn in_force_aloud(path: Option<&Path>, store: &Store) -> InForce {
+pub(super) fn in_force_with_warning(path: Option<&Path>, store: &Store) -> InForce {
     let in_force = in_force(path, store);
     if let Some(announcement) = in_force.announcement() {
-        complain(&announcement);
+        warn(&announcement);
     }
     in_force
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::{Outcome, client, complain, load::in_force_aloud, needs_root, say};
+use super::{Outcome, client, load::in_force_with_warning, needs_root, say, warn};
 use crate::agent::describe;
 use crate::config::{Config, InForce};
 use crate::firewall::{Commit, Firewall, LayerReport, WIRES_HELD, WIRES_OPEN, hide_tunnel_addresses};
@@ -23,11 +23,11 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     needs_root("lock")?;
-    let InForce { config, text, .. } = in_force_aloud(path, &store);
+    let InForce { config, text, .. } = in_force_with_warning(path, &store);
     if let Err(error) = store.prepare() {
-        complain(&format!("tunwarden: {}", describe(&error)));
+        warn(&format!("tunwarden: {}", describe(&error)));
     }
-    let _turn = turn(&store).await;
+    let _lock = lock_rules(&store).await;
     let situation = locked(&config, &store).await;
     let (owners, _) = system::owners(&config);
     let ruleset = policy::ruleset(&config, &owners, &situation);
@@ -35,16 +35,16 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
     let commit = firewall.commit(&ruleset).await.context("the locked rules could not be put in force")?;
     // `lock` does not know the earlier rules, so these lines are the rules that it has removed.
     if let Commit::Mended(lines) = commit {
-        lines.iter().for_each(|line| complain(&format!("tunwarden: {line}")));
+        lines.iter().for_each(|line| warn(&format!("tunwarden: {line}")));
     }
     if let Some(removed) = firewall.removed_backend() {
-        complain(&format!("tunwarden: {removed}"));
+        warn(&format!("tunwarden: {removed}"));
     }
-    if let Some(complaint) = firewall.complaint() {
-        complain(&format!("tunwarden: {complaint}"));
+    if let Some(warning) = firewall.warning() {
+        warn(&format!("tunwarden: {warning}"));
     }
     if let Err(error) = hide_tunnel_addresses(store.run()) {
-        complain(&format!("tunwarden: {}", describe(&error)));
+        warn(&format!("tunwarden: {}", describe(&error)));
     }
     keep(&store, situation);
     keep_configuration(&store, text.as_deref());
@@ -55,9 +55,9 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
 
 /// Takes the lock that only one tunwarden process holds while it changes the rules. If that fails, the rules are
 /// changed without the lock.
-pub(super) async fn turn(store: &Store) -> Option<impl Drop + use<>> {
-    let turn = store.turn().await;
-    turn.inspect_err(|error| complain(&format!("tunwarden: {}", describe(error)))).ok()
+pub(super) async fn lock_rules(store: &Store) -> Option<impl Drop + use<>> {
+    let lock_rules = store.lock_rules().await;
+    lock_rules.inspect_err(|error| warn(&format!("tunwarden: {}", describe(error)))).ok()
 }
 
 /// What was learned about VPNs before, for a status without an agent.
@@ -74,14 +74,14 @@ pub(super) fn left_out(machine: &Machine) -> Vec<LeftOutStatus> {
 /// The locked situation, from the current links and the endpoints learned before.
 pub(super) async fn locked(config: &Config, store: &Store) -> Situation {
     let table = links::snapshot().await.unwrap_or_else(|error| {
-        complain(&format!("tunwarden: {}: no LAN until the links can be read", describe(&error)));
+        warn(&format!("tunwarden: {}: no LAN until the links can be read", describe(&error)));
         LinkTable::default()
     });
     let now = system::now();
     let before = store.applied().ok().flatten().unwrap_or_default();
     let (remembered, faults) = store.remembered(&before);
     for fault in faults {
-        complain(&format!("tunwarden: {fault}"));
+        warn(&format!("tunwarden: {fault}"));
     }
     let mut machine = Machine::new(config.clone(), Remembered { state: State::Locked, ..remembered }, now);
     machine.step(Event::Links(table), now);
@@ -91,7 +91,7 @@ pub(super) async fn locked(config: &Config, store: &Store) -> Situation {
 /// Saves the configuration that is in force. A later start uses it if the file has a fault.
 fn keep_configuration(store: &Store, text: Option<&str>) {
     if let Some(Err(error)) = text.map(|text| store.keep_configuration(text)) {
-        complain(&format!("tunwarden: {}", describe(&error)));
+        warn(&format!("tunwarden: {}", describe(&error)));
     }
 }
 
@@ -103,6 +103,6 @@ fn keep(store: &Store, situation: Situation) {
     let before = Applied { loss, ..before };
     let locked = Applied { situation, refused: None, since: system::now(), pause_ends: None, ..before };
     if let Err(error) = store.keep_applied(&locked) {
-        complain(&format!("tunwarden: {}", describe(&error)));
+        warn(&format!("tunwarden: {}", describe(&error)));
     }
 }

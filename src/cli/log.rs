@@ -52,7 +52,7 @@ pub(super) fn start(level: Level) {
 }
 
 /// Prints to standard error. If the journal reads it, the lines have this priority.
-pub(super) fn complain(priority: Priority, text: &str) {
+pub(super) fn print(priority: Priority, text: &str) {
     let mut stderr = std::io::stderr().lock();
     let journal = is_journal();
     for line in text.lines() {

@@ -149,7 +149,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Err(error) => Err(error.into()),
     };
     result.unwrap_or_else(|error| {
-        log::complain(Priority::Error, &format!("tunwarden: {error:#}"));
+        log::print(Priority::Error, &format!("tunwarden: {error:#}"));
         ExitCode::FAILURE
     })
 }
@@ -165,11 +165,11 @@ async fn dispatch(cli: Cli) -> Outcome {
         && let Err(faults) = load::load(Some(path))
     {
         if reads {
-            complain(&faults.to_string());
+            warn(&faults.to_string());
             return Ok(ExitCode::from(if matches!(cli.verb, Verb::Pause(_)) { 1 } else { BAD_CONFIG }));
         }
         if Store::default().running_agent().is_some() {
-            complain(&faults.to_string());
+            warn(&faults.to_string());
             verb(cli.verb, config).await?;
             return Ok(ExitCode::from(BAD_CONFIG));
         }
@@ -234,6 +234,6 @@ fn say(text: &str) {
 }
 
 /// Prints a warning to standard error.
-fn complain(text: &str) {
-    log::complain(Priority::Warning, text);
+fn warn(text: &str) {
+    log::print(Priority::Warning, text);
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args as ClapArgs;
 use jiff::tz::TimeZone;
 
-use super::{Outcome, complain, log};
+use super::{Outcome, log, warn};
 use crate::notifier::{self, Entry, Icons, Notebook, NotifierError, Opening, UserContext, Words, language};
 
 #[derive(Debug, ClapArgs)]
@@ -43,7 +43,7 @@ pub(super) async fn run(args: &Args) -> Outcome {
         }
         // This is not a failure: another process shows the notifications, or the user does not want any.
         Err(error @ (NotifierError::RunsAlready | NotifierError::NoneRuns)) => {
-            complain(&format!("tunwarden: {error}"));
+            warn(&format!("tunwarden: {error}"));
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => Err(error.into()),

@@ -18,9 +18,9 @@ use anyhow::Context;
 use clap::Args as ClapArgs;
 
 use self::live::{Containers, Tried};
-use super::load::in_force_aloud;
+use super::load::in_force_with_warning;
 use super::lock::locked;
-use super::{OPEN, Outcome, complain, needs_root, no_file_by_pkexec, say, version};
+use super::{OPEN, Outcome, needs_root, no_file_by_pkexec, say, version, warn};
 use crate::config::{Config, Source};
 use crate::firewall;
 use crate::model::{Contract, Machine, Outcome as Shown, Proof, Prover, Row, Rules, Users};
@@ -134,7 +134,7 @@ fn date(seconds: i64) -> String {
 /// Reads everything, and compares it with the contract. With `is_live` it also sends probes.
 async fn computed(path: Option<&Path>, is_live: bool) -> anyhow::Result<Computed> {
     let store = Store::default();
-    let in_force = in_force_aloud(path, &store);
+    let in_force = in_force_with_warning(path, &store);
     anyhow::ensure!(in_force.source != Source::Unknown, "no configuration can be read");
     let config = &in_force.config;
     if !is_live {
@@ -144,7 +144,7 @@ async fn computed(path: Option<&Path>, is_live: bool) -> anyhow::Result<Computed
     let mut containers = live::containers(config, &store).await;
     let computed = compute(config, &store, Some(&mut containers)).await;
     if let Some(left) = containers.remove().await {
-        complain(&left);
+        warn(&left);
     }
     computed
 }

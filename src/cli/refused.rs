@@ -3,11 +3,11 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use super::{BAD_CONFIG, complain};
+use super::{BAD_CONFIG, warn};
 
 /// What the user probably wants with a word that is not a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wish {
+enum Intent {
     /// An open firewall.
     Open,
     /// A closed one.
@@ -60,7 +60,7 @@ const CLOSING: [&str; 14] = [
     "up",
 ];
 
-impl Wish {
+impl Intent {
     fn of(word: &str) -> Option<Self> {
         // `un-lock`, `Unlock`, `unlock5m`
         let letters: String = word.to_lowercase().chars().filter(char::is_ascii_alphabetic).collect();
@@ -91,10 +91,10 @@ impl Wish {
 
 /// Shows what is wrong with a command line, or the help that was requested.
 pub fn refuse(error: &clap::Error, words: impl Iterator<Item = OsString>) -> ExitCode {
-    match wish(error) {
-        Some((word, wish)) => complain(&format!(
+    match intent(error) {
+        Some((word, intent)) => warn(&format!(
             "error: unrecognized subcommand '{word}'\n\n  {}\n\nFor more information, try '--help'.",
-            wish.commands()
+            intent.commands()
         )),
         // It is not an error if the reader of the output has ended.
         None => drop(error.print()),
@@ -114,12 +114,12 @@ pub fn refuse(error: &clap::Error, words: impl Iterator<Item = OsString>) -> Exi
 }
 
 /// The word in the place of the command, if it asks to open or to close the firewall.
-fn wish(error: &clap::Error) -> Option<(&str, Wish)> {
+fn intent(error: &clap::Error) -> Option<(&str, Intent)> {
     if error.kind() != clap::error::ErrorKind::InvalidSubcommand {
         return None;
     }
     match error.get(clap::error::ContextKind::InvalidSubcommand) {
-        Some(clap::error::ContextValue::String(word)) => Some((word, Wish::of(word)?)),
+        Some(clap::error::ContextValue::String(word)) => Some((word, Intent::of(word)?)),
         _ => None,
     }
 }
@@ -140,10 +140,10 @@ mod tests {
         for word in
             OPENING.iter().chain(&["Unlock", "OFF", "un-lock", "unlock5m", "lock-off", "disable-lock"])
         {
-            assert_eq!(wish(&error(word)).map(|(_, wish)| wish), Some(Wish::Open), "{word}");
+            assert_eq!(intent(&error(word)).map(|(_, intent)| intent), Some(Intent::Open), "{word}");
         }
         for word in CLOSING.iter().chain(&["UNPAUSE", "On", "un-pause"]) {
-            assert_eq!(wish(&error(word)).map(|(_, wish)| wish), Some(Wish::Close), "{word}");
+            assert_eq!(intent(&error(word)).map(|(_, intent)| intent), Some(Intent::Close), "{word}");
         }
     }
 
@@ -151,7 +151,7 @@ mod tests {
     fn a_mistyped_command_is_named_as_before() {
         for (word, meant) in [("statsu", "status"), ("lokc", "lock"), ("relaod", "reload")] {
             let error = error(word);
-            assert_eq!(wish(&error), None);
+            assert_eq!(intent(&error), None);
             assert!(error.to_string().contains(&format!("'{meant}'")), "{error}");
         }
     }

@@ -13,8 +13,8 @@ use nix::unistd::Pid;
 use rustix::process::{PidfdFlags, pidfd_open};
 use tokio::io::unix::AsyncFd;
 
-use super::load::{in_force, in_force_aloud};
-use super::{Outcome, check::is_in_legacy, complain, lock::turn, needs_root, say};
+use super::load::{in_force, in_force_with_warning};
+use super::{Outcome, check::is_in_legacy, lock::lock_rules, needs_root, say, warn};
 use crate::agent::describe;
 use crate::effects::{
     hosts::{self, Pins},
@@ -42,9 +42,9 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
             "not confirmed, so nothing was changed; to release without a question: tunwarden release --yes"
         );
     }
-    let (mut firewall, _turn) = end(path).await?;
+    let (mut firewall, _lock) = end(path).await?;
     let released = firewall.release().await.context("not everything could be released")?;
-    tell(&released);
+    print_released(&released);
     let forward_is_closed = released.closed.iter().any(|closed| closed.chain == ForeignChain::Forward);
     if is_in_legacy(&in_force(path, &Store::default()).config.firewall) && !forward_is_closed {
         say(
@@ -52,12 +52,12 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
              it since; to close it: sudo iptables-legacy -P FORWARD DROP",
         );
     }
-    clear_up().await?;
+    remove_other_changes().await?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Tells the user what is open now, and which parts stay closed.
-fn tell(released: &Released) {
+fn print_released(released: &Released) {
     for LeftChain { program, table, chain, rules } in &released.left {
         let table = table.as_str();
         let why = match rules[..] {
@@ -91,10 +91,10 @@ fn tell(released: &Released) {
 }
 
 /// Ends the agent, removes all rules of tunwarden from the kernel, and restores the rules of `before`.
-pub(super) async fn give_way(path: Option<&Path>, before: &Dump) -> anyhow::Result<()> {
-    let (mut firewall, _turn) = end(path).await?;
-    firewall.give_way(before).await.context("the earlier rules could not be restored")?;
-    clear_up().await
+pub(super) async fn restore_earlier(path: Option<&Path>, before: &Dump) -> anyhow::Result<()> {
+    let (mut firewall, _lock) = end(path).await?;
+    firewall.restore_earlier(before).await.context("the earlier rules could not be restored")?;
+    remove_other_changes().await
 }
 
 /// Ends the agent. Returns the firewall and the lock that only one tunwarden process holds.
@@ -102,22 +102,22 @@ async fn end(path: Option<&Path>) -> anyhow::Result<(Firewall, Option<impl Drop 
     let store = Store::default();
     end_agent(&store).await?;
     end_helper().await;
-    let turn = turn(&store).await;
-    Ok((Firewall::new(&in_force_aloud(path, &store).config.firewall), turn))
+    let lock_rules = lock_rules(&store).await;
+    Ok((Firewall::new(&in_force_with_warning(path, &store).config.firewall), lock_rules))
 }
 
 /// Removes what tunwarden has set outside the firewall.
-async fn clear_up() -> anyhow::Result<()> {
+async fn remove_other_changes() -> anyhow::Result<()> {
     let store = Store::default();
     if let Err(error) = restore_arp(store.run()) {
-        complain(&format!("tunwarden: {}", describe(&error)));
+        warn(&format!("tunwarden: {}", describe(&error)));
     }
     // Host routes that a dead tunnel needed open nothing, but they are tunwarden's.
     if let Err(error) = routes::set(&Detours::default()).await {
-        complain(&format!("tunwarden: {}", describe(&error)));
+        warn(&format!("tunwarden: {}", describe(&error)));
     }
     if let Err(error) = hosts::pin(Path::new(hosts::HOSTS), &Pins::new()) {
-        complain(&format!("tunwarden: {}", describe(&error)));
+        warn(&format!("tunwarden: {}", describe(&error)));
     }
     let (policies, applied) = (store.forget_policies(), store.forget_applied());
     policies?;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args as ClapArgs, ValueEnum};
 
-use super::{BAD_CONFIG, Outcome, load::in_force_aloud, lock::locked, say};
+use super::{BAD_CONFIG, Outcome, load::in_force_with_warning, lock::locked, say};
 use crate::config::Source;
 use crate::net::{Endpoint, Family, IfName};
 use crate::policy::iptables::render_fresh;
@@ -45,7 +45,7 @@ enum Format {
 
 pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     let store = Store::default();
-    let in_force = in_force_aloud(path, &store);
+    let in_force = in_force_with_warning(path, &store);
     // The user wants to see the rules of this file, so no other configuration may replace it.
     if in_force.source == Source::Unknown || path.is_some() && in_force.source != Source::File {
         return Ok(ExitCode::from(BAD_CONFIG));

@@ -15,7 +15,7 @@ use anyhow::Context;
 use clap::Args as ClapArgs;
 use nix::fcntl::{Flock, FlockArg};
 
-use super::{BAD_CONFIG, Outcome, client, complain, control, load, needs_root, no_file_by_pkexec, say};
+use super::{BAD_CONFIG, Outcome, client, control, load, needs_root, no_file_by_pkexec, say, warn};
 use crate::config::{Assignment, EditError, Faults, Written, edit, plain, values};
 use crate::effects::replace::replace;
 use crate::store::Store;
@@ -43,7 +43,7 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     };
     match done {
         Err(error) if error.is::<EditError>() || error.is::<Faults>() => {
-            complain(&format!("{error}\ntunwarden: nothing was changed"));
+            warn(&format!("{error}\ntunwarden: nothing was changed"));
             Ok(ExitCode::from(BAD_CONFIG))
         }
         Err(error) => Err(error),
@@ -167,6 +167,6 @@ async fn reload(before: Before) -> Outcome {
     }
     let file = plain(&before.file.to_string_lossy());
     before.put_back().with_context(|| format!("{file} cannot be put back"))?;
-    complain("tunwarden: the file has its old text");
+    warn("tunwarden: the file has its old text");
     Ok(ExitCode::from(BAD_CONFIG))
 }

@@ -9,7 +9,7 @@ use zbus::{MatchRule, MessageStream};
 
 use super::load::{configuration_status, in_force};
 use super::screen::{self, Screen};
-use super::{LOCKED, OPEN, Outcome, UNKNOWN, client, complain, lock, say, verify};
+use super::{LOCKED, OPEN, Outcome, UNKNOWN, client, lock, say, verify, warn};
 use crate::bus::{self, Agent1Proxy, NAME, PATH};
 use crate::firewall::Firewall;
 use crate::status::{Enforcement, Status, Unread, Verdict, VpnStatus};
@@ -40,7 +40,7 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
         Err(error) => {
             let status = without_agent(path).await;
             if !args.json {
-                complain(&format!("tunwarden: {error:#}"));
+                warn(&format!("tunwarden: {error:#}"));
             }
             status
         }
@@ -89,7 +89,7 @@ fn print(args: &Args, status: &Status, screen: &mut Screen) {
     if args.json {
         match status.json() {
             Ok(json) => say(&json),
-            Err(error) => complain(&format!("tunwarden: {error}")),
+            Err(error) => warn(&format!("tunwarden: {error}")),
         }
     } else {
         screen.show(status, system::now());
@@ -126,7 +126,7 @@ async fn of_agent(agent: &Agent1Proxy<'_>) -> anyhow::Result<Status> {
     for layer in &mut status.layers {
         match &differences {
             Ok(lines) => layer.weigh(lines),
-            Err(error) => layer.doubt(&bus::spoken(error)),
+            Err(error) => layer.doubt(&bus::error_text(error)),
         }
     }
     Ok(status)
@@ -157,7 +157,7 @@ async fn without_agent(path: Option<&Path>) -> Status {
         Ok(lines) if lines.is_empty() => Enforcement::Enforced,
         Ok(_) => Enforcement::NotEnforced,
         Err(error) if nix::unistd::geteuid().is_root() => {
-            complain(&format!("tunwarden: {error:#}"));
+            warn(&format!("tunwarden: {error:#}"));
             Enforcement::Unknown(Unread::Failed)
         }
         Err(_) => Enforcement::Unknown(Unread::NotPermitted),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 
-use super::{BAD_CONFIG, OPEN, Outcome, client, load::in_force_aloud, lock::locked, say};
+use super::{BAD_CONFIG, OPEN, Outcome, client, load::in_force_with_warning, lock::locked, say};
 use crate::config::{Config, Source};
 use crate::firewall::Firewall;
 use crate::policy;
@@ -22,7 +22,7 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
         Some(Err(error)) if !is_root() => return Err(client::answer(error)),
         Some(Err(_)) | None => {
             let store = Store::default();
-            let in_force = in_force_aloud(path, &store);
+            let in_force = in_force_with_warning(path, &store);
             if in_force.source == Source::Unknown {
                 return Ok(ExitCode::from(BAD_CONFIG));
             }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args as ClapArgs;
 
-use super::load::in_force_aloud;
+use super::load::in_force_with_warning;
 use super::prove::{Read, read};
 use super::{OPEN, Outcome, needs_root, say};
 use crate::config::{Config, Source};
@@ -44,7 +44,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     needs_root("why DEST")?;
     let store = Store::default();
-    let in_force = in_force_aloud(path, &store);
+    let in_force = in_force_with_warning(path, &store);
     anyhow::ensure!(in_force.source != Source::Unknown, "it is not known: no configuration can be read");
     let read = read(&in_force.config, &store).await.context("it is not known")?;
     let sender = match &args.from {
@@ -59,14 +59,14 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
             true => say(&shown.in_json().to_string()),
             false => say(&shown.in_words()),
         }
-        code = worse(code, shown.exit_code());
+        code = worse_exit_code(code, shown.exit_code());
     }
     Ok(ExitCode::from(code))
 }
 
 /// The exit code for two destinations. A packet that leaves in clear is more important than one whose fate is not
 /// known.
-fn worse(one: u8, other: u8) -> u8 {
+fn worse_exit_code(one: u8, other: u8) -> u8 {
     match [one, other].contains(&OPEN) {
         true => OPEN,
         false => one.max(other),
@@ -84,7 +84,7 @@ async fn question(target: &Target, sender: &Sender, links: &LinkTable) -> anyhow
         port: target.port,
         sender: sender.for_route(family, None).context("the sender has no address of this family")?,
     };
-    let (way, chosen) = way(asked, links).await?;
+    let (way, chosen) = route_of(asked, links).await?;
     let unspecified = match family {
         Family::V4 => std::net::Ipv4Addr::UNSPECIFIED.into(),
         Family::V6 => std::net::Ipv6Addr::UNSPECIFIED.into(),
@@ -95,7 +95,7 @@ async fn question(target: &Target, sender: &Sender, links: &LinkTable) -> anyhow
 }
 
 /// Asks the kernel for the packet's route, and for the source address if a program sends it.
-pub(super) async fn way(asked: Asked, links: &LinkTable) -> anyhow::Result<(Way, Option<IpAddr>)> {
+pub(super) async fn route_of(asked: Asked, links: &LinkTable) -> anyhow::Result<(Way, Option<IpAddr>)> {
     Ok(match route(asked).await {
         Err(error) => (Way::NotKnown(format!("{:#}", anyhow::Error::from(error))), None),
         Ok(Route::Nowhere) => (Way::Nowhere, None),
@@ -111,7 +111,7 @@ pub(super) async fn way(asked: Asked, links: &LinkTable) -> anyhow::Result<(Way,
 }
 
 /// The packet after NAT has changed its destination.
-async fn turned(
+async fn after_nat(
     question: &Question,
     (destination, port): (IpAddr, u16),
     sender: &Sender,
@@ -120,7 +120,7 @@ async fn turned(
     let sender = sender.for_route(question.family(), Some(question.source));
     let sender = sender.context("the sender has no address of this family")?;
     let asked = Asked { destination, protocol: question.protocol, port, sender };
-    let (way, _) = way(asked, links).await?;
+    let (way, _) = route_of(asked, links).await?;
     let first = Some((question.destination, question.port));
     Ok(Question { destination, port, way, first, ..question.clone() })
 }
@@ -138,7 +138,7 @@ async fn answered(
     let contract = Contract { config, situation, now: machine.now, users };
     let mut answer = question.answer(rules, machine, &contract);
     if let Some(elsewhere) = answer.elsewhere {
-        question.then = Some(Box::new(turned(&question, elsewhere, sender, links).await?));
+        question.then = Some(Box::new(after_nat(&question, elsewhere, sender, links).await?));
         answer = question.answer(rules, machine, &contract);
     }
     let refusal = answer.is_ours().then(|| question.last().refusal(machine, &contract)).flatten();
@@ -152,8 +152,8 @@ mod tests {
 
     #[test]
     fn a_packet_in_clear_counts_before_one_that_is_not_known() {
-        assert_eq!([OPEN, UNKNOWN, 0, LOCKED].into_iter().fold(0, worse), OPEN);
-        assert_eq!([LOCKED, UNKNOWN, 0].into_iter().fold(0, worse), UNKNOWN);
-        assert_eq!([0, LOCKED].into_iter().fold(0, worse), LOCKED);
+        assert_eq!([OPEN, UNKNOWN, 0, LOCKED].into_iter().fold(0, worse_exit_code), OPEN);
+        assert_eq!([LOCKED, UNKNOWN, 0].into_iter().fold(0, worse_exit_code), UNKNOWN);
+        assert_eq!([0, LOCKED].into_iter().fold(0, worse_exit_code), LOCKED);
     }
 }

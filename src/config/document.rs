@@ -40,7 +40,7 @@ impl Config {
         if text.len() > MAX_BYTES {
             return Err(Faults::too_large(file.into()));
         }
-        let (sound, mut found) = mend(text);
+        let (sound, mut found) = without_broken_statements(text);
         let mut config = Self::default();
         if let Some(sound) = sound {
             let (document, errors) = DeTable::parse_recoverable(&sound);
@@ -55,7 +55,7 @@ impl Config {
 
 /// The text with its broken statements replaced by spaces, and the errors in them. Returns no text if too much of
 /// it is broken.
-fn mend(text: &str) -> (Option<String>, Vec<Finding>) {
+fn without_broken_statements(text: &str) -> (Option<String>, Vec<Finding>) {
     let mut found = long_keys(text);
     if !found.is_empty() {
         return (None, found);

@@ -18,7 +18,7 @@ const LIMITS: &str = "tunwarden cannot stop root and privileged containers in th
     this capability unless they run with `--cap-drop NET_RAW`.";
 
 /// What the layer in iptables cannot stop.
-const BENEATH: &str = "iptables alone cannot stop macvlan and ipvlan containers and raw AF_PACKET senders: \
+const IPTABLES_LIMITS: &str = "iptables alone cannot stop macvlan and ipvlan containers and raw AF_PACKET senders: \
     their packets never reach its rules. Add \"nftables\" to `layers`.";
 
 impl Config {
@@ -320,7 +320,7 @@ fn log(log: Log) -> Vec<String> {
 fn always(firewall: &FirewallSettings) -> Vec<String> {
     let dropped = "Everything that is not named above is dropped, in IPv4 and IPv6, also while tunwarden is \
                    not running.";
-    let beneath = (!firewall.layers.contains(&Layer::Nftables)).then_some(BENEATH);
+    let beneath = (!firewall.layers.contains(&Layer::Nftables)).then_some(IPTABLES_LIMITS);
     [dropped, LIMITS].into_iter().chain(beneath).map(ToOwned::to_owned).collect()
 }
 

@@ -21,7 +21,7 @@ fn faults(text: &str) -> Faults {
 }
 
 /// Each fault as `LINE:COLUMN TEXT WHAT`, where TEXT is the part of the line that the caret marks.
-fn told(text: &str) -> Vec<String> {
+fn fault_lines(text: &str) -> Vec<String> {
     let short = |fault: &Fault| {
         let meant = fault.source_line().chars().skip(fault.caret().start).take(fault.caret().len());
         format!("{}:{} {} {}", fault.line(), fault.column(), meant.collect::<String>(), fault.what())
@@ -136,7 +136,7 @@ fn the_caret_is_under_the_wrong_entry() {
     let text =
         "[tunnel]\nallow = [{ protocol = \"tcp\", ports = [443, 80, 0, 65536, -1, 99999999999999999999] }]";
     assert_eq!(
-        told(text),
+        fault_lines(text),
         [
             "2:48 0 0 is no port",
             "2:51 65536 65536 is no port",
@@ -167,7 +167,7 @@ fn a_key_in_the_wrong_section_gets_a_hint_with_the_right_one() {
 fn duplicates_are_refused() {
     let text = "[lan]\nallow = true\n[tunnel]\nallow = \"any\"\n[lan]\nallow = false\n[[docker]]\n";
     assert_eq!(
-        told(text),
+        fault_lines(text),
         [
             "5:2 lan a second section [lan]",
             "6:1 allow duplicate key `allow`",

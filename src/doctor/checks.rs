@@ -50,7 +50,7 @@ pub(super) fn rules(seen: &Snapshot) -> Vec<Finding> {
 }
 
 /// Whether the agent learns which packets are refused.
-pub(super) fn unheard(seen: &Snapshot) -> Vec<Finding> {
+pub(super) fn refusals_fault(seen: &Snapshot) -> Vec<Finding> {
     let finding = |why: &String| {
         Finding::new(
             "refusals-unheard",
@@ -59,7 +59,7 @@ pub(super) fn unheard(seen: &Snapshot) -> Vec<Finding> {
              group: the agent tries again each minute",
         )
     };
-    seen.unheard.iter().map(finding).collect()
+    seen.refusals_fault.iter().map(finding).collect()
 }
 
 /// Whether the agent runs, with the configuration in the file.
@@ -96,7 +96,7 @@ pub(super) fn status(status: &Status) -> Vec<Finding> {
     let no_endpoint = status.enforced() && !known && status.tunnels.is_empty();
     let unread: Vec<String> = status.layers.iter().filter_map(LayerStatus::unread).collect();
     let lacks: Vec<String> = status.layers.iter().filter_map(LayerStatus::lack).collect();
-    let unheard: Vec<String> = status.management.iter().filter_map(ManagementStatus::line).collect();
+    let refusals_fault: Vec<String> = status.management.iter().filter_map(ManagementStatus::line).collect();
     let findings = [
         no_endpoint.then(|| {
             Finding::new(
@@ -127,7 +127,7 @@ pub(super) fn status(status: &Status) -> Vec<Finding> {
         listed(
             "management-not-heard",
             "tunwarden sees the loss of these OpenVPN clients later than possible",
-            &unheard,
+            &refusals_fault,
             "end the other program that uses the management socket; or let only that program use it: add \
              management-client-user and its user to that configuration; move files that are not trusted to a \
              folder where only root can write",
@@ -138,7 +138,7 @@ pub(super) fn status(status: &Status) -> Vec<Finding> {
 
 /// Rules of the other backend of iptables, and other firewalls.
 pub(super) fn firewalls(seen: &Snapshot) -> Vec<Finding> {
-    let both = (seen.worlds.legacy && seen.worlds.nft).then(|| {
+    let both = (seen.backends_in_use.legacy && seen.backends_in_use.nft).then(|| {
         Finding::new(
             "legacy-and-nft",
             "iptables-legacy and iptables-nft both hold rules, and each tool sees only its own",

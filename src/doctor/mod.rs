@@ -54,11 +54,11 @@ pub struct Snapshot {
     /// Differences between the kernel and the rules, or the reason why they are not known.
     pub rules: Result<Vec<String>, String>,
     /// Why the agent does not learn which packets are refused.
-    pub unheard: Option<String>,
+    pub refusals_fault: Option<String>,
     /// Whether a second reader of iptables sees the same chains and jumps.
     pub second_reader: SecondReading,
     /// Which backends of iptables hold rules.
-    pub worlds: Worlds,
+    pub backends_in_use: BackendsInUse,
     /// Other firewalls that are active.
     pub other_firewalls: Vec<OtherFirewall>,
     /// Units of tunwarden that the next boot does not start; empty on a machine without systemd.
@@ -151,7 +151,7 @@ impl Refused {
 
 /// Which of the two backends of iptables hold rules, by any program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Worlds {
+pub struct BackendsInUse {
     /// iptables-legacy.
     pub legacy: bool,
     /// iptables-nft.
@@ -193,7 +193,7 @@ pub fn diagnose(seen: &Snapshot) -> Vec<Finding> {
         checks::firewalls(seen),
         checks::vpns(seen),
         checks::later(seen),
-        checks::unheard(seen),
+        checks::refusals_fault(seen),
         checks::session(seen),
     ]
     .concat()
@@ -235,7 +235,7 @@ impl NotificationFault {
 }
 
 /// The findings as text.
-pub fn people(findings: &[Finding]) -> String {
+pub fn text_of(findings: &[Finding]) -> String {
     let line = |(number, finding): (usize, &Finding)| {
         format!("{}. {}\n   {}", number + 1, finding.problem, finding.mend)
     };

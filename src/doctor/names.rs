@@ -21,13 +21,13 @@ impl Files {
     /// The login and the full name of each person.
     pub fn users(&self) -> Vec<String> {
         let text = self.read("etc/passwd");
-        let people = text.lines().filter_map(|line| {
+        let text_of = text.lines().filter_map(|line| {
             let fields: Vec<&str> = line.split(':').collect();
             let [login, _, uid, _, name, ..] = fields[..] else { return None };
             let is_person = uid.parse().is_ok_and(|uid| PEOPLE.contains(&uid));
             is_person.then(|| [login, name.split(',').next().unwrap_or_default()])
         });
-        let known = people.flatten().filter(|name| !name.is_empty()).map(str::to_owned);
+        let known = text_of.flatten().filter(|name| !name.is_empty()).map(str::to_owned);
         // Users of a directory service are in no file, but they have a home folder.
         let homes = self.listed("home", "").into_iter();
         let homes = homes.filter_map(|path| Some(path.rsplit('/').next()?.to_owned()));

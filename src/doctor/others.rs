@@ -21,7 +21,7 @@ pub struct Other {
 
 /// The occasion on which a file is run. The advice depends on it.
 #[derive(Clone, Copy)]
-enum Occasion {
+enum Trigger {
     Network,
     Boot,
     Clock,
@@ -29,7 +29,7 @@ enum Occasion {
     Vpn,
 }
 
-impl Occasion {
+impl Trigger {
     const fn in_words(self) -> &'static str {
         match self {
             Self::Network => "when a network comes up or goes down",
@@ -49,43 +49,43 @@ enum Runs {
 }
 
 /// Folders and files of scripts, with the occasion on which they run.
-const SCRIPTS: [(&str, Occasion, Runs); 36] = [
-    ("etc/NetworkManager/dispatcher.d", Occasion::Network, Runs::Executables),
-    ("etc/NetworkManager/dispatcher.d/pre-up.d", Occasion::Network, Runs::Executables),
-    ("etc/NetworkManager/dispatcher.d/pre-down.d", Occasion::Network, Runs::Executables),
-    ("usr/lib/NetworkManager/dispatcher.d", Occasion::Network, Runs::Executables),
-    ("etc/network/if-pre-up.d", Occasion::Network, Runs::Executables),
-    ("etc/network/if-up.d", Occasion::Network, Runs::Executables),
-    ("etc/network/if-down.d", Occasion::Network, Runs::Executables),
-    ("etc/network/if-post-down.d", Occasion::Network, Runs::Executables),
-    ("etc/network/interfaces", Occasion::Network, Runs::All),
-    ("etc/network/interfaces.d", Occasion::Network, Runs::All),
-    ("etc/NetworkManager/dispatcher.d/no-wait.d", Occasion::Network, Runs::Executables),
-    ("etc/networkd-dispatcher/carrier.d", Occasion::Network, Runs::Executables),
-    ("etc/networkd-dispatcher/configured.d", Occasion::Network, Runs::Executables),
-    ("etc/networkd-dispatcher/degraded.d", Occasion::Network, Runs::Executables),
-    ("etc/networkd-dispatcher/no-carrier.d", Occasion::Network, Runs::Executables),
-    ("etc/networkd-dispatcher/off.d", Occasion::Network, Runs::Executables),
-    ("etc/networkd-dispatcher/routable.d", Occasion::Network, Runs::Executables),
-    ("etc/dhcp/dhclient-enter-hooks.d", Occasion::Network, Runs::All),
-    ("etc/dhcp/dhclient-exit-hooks.d", Occasion::Network, Runs::All),
-    ("etc/ppp/ip-up.d", Occasion::Network, Runs::Executables),
-    ("etc/ppp/ip-down.d", Occasion::Network, Runs::Executables),
-    ("etc/ppp/ipv6-up.d", Occasion::Network, Runs::Executables),
-    ("etc/wireguard", Occasion::Vpn, Runs::All),
-    ("etc/openvpn", Occasion::Vpn, Runs::All),
-    ("etc/openvpn/client", Occasion::Vpn, Runs::All),
-    ("usr/lib/systemd/system-sleep", Occasion::Sleep, Runs::Executables),
-    ("etc/rc.local", Occasion::Boot, Runs::Executables),
-    ("etc/init.d", Occasion::Boot, Runs::Executables),
-    ("etc/crontab", Occasion::Clock, Runs::All),
-    ("etc/cron.d", Occasion::Clock, Runs::All),
-    ("etc/cron.hourly", Occasion::Clock, Runs::Executables),
-    ("etc/cron.daily", Occasion::Clock, Runs::Executables),
-    ("etc/cron.weekly", Occasion::Clock, Runs::Executables),
-    ("etc/cron.monthly", Occasion::Clock, Runs::Executables),
-    ("var/spool/cron/crontabs", Occasion::Clock, Runs::All),
-    ("var/spool/cron", Occasion::Clock, Runs::All),
+const SCRIPTS: [(&str, Trigger, Runs); 36] = [
+    ("etc/NetworkManager/dispatcher.d", Trigger::Network, Runs::Executables),
+    ("etc/NetworkManager/dispatcher.d/pre-up.d", Trigger::Network, Runs::Executables),
+    ("etc/NetworkManager/dispatcher.d/pre-down.d", Trigger::Network, Runs::Executables),
+    ("usr/lib/NetworkManager/dispatcher.d", Trigger::Network, Runs::Executables),
+    ("etc/network/if-pre-up.d", Trigger::Network, Runs::Executables),
+    ("etc/network/if-up.d", Trigger::Network, Runs::Executables),
+    ("etc/network/if-down.d", Trigger::Network, Runs::Executables),
+    ("etc/network/if-post-down.d", Trigger::Network, Runs::Executables),
+    ("etc/network/interfaces", Trigger::Network, Runs::All),
+    ("etc/network/interfaces.d", Trigger::Network, Runs::All),
+    ("etc/NetworkManager/dispatcher.d/no-wait.d", Trigger::Network, Runs::Executables),
+    ("etc/networkd-dispatcher/carrier.d", Trigger::Network, Runs::Executables),
+    ("etc/networkd-dispatcher/configured.d", Trigger::Network, Runs::Executables),
+    ("etc/networkd-dispatcher/degraded.d", Trigger::Network, Runs::Executables),
+    ("etc/networkd-dispatcher/no-carrier.d", Trigger::Network, Runs::Executables),
+    ("etc/networkd-dispatcher/off.d", Trigger::Network, Runs::Executables),
+    ("etc/networkd-dispatcher/routable.d", Trigger::Network, Runs::Executables),
+    ("etc/dhcp/dhclient-enter-hooks.d", Trigger::Network, Runs::All),
+    ("etc/dhcp/dhclient-exit-hooks.d", Trigger::Network, Runs::All),
+    ("etc/ppp/ip-up.d", Trigger::Network, Runs::Executables),
+    ("etc/ppp/ip-down.d", Trigger::Network, Runs::Executables),
+    ("etc/ppp/ipv6-up.d", Trigger::Network, Runs::Executables),
+    ("etc/wireguard", Trigger::Vpn, Runs::All),
+    ("etc/openvpn", Trigger::Vpn, Runs::All),
+    ("etc/openvpn/client", Trigger::Vpn, Runs::All),
+    ("usr/lib/systemd/system-sleep", Trigger::Sleep, Runs::Executables),
+    ("etc/rc.local", Trigger::Boot, Runs::Executables),
+    ("etc/init.d", Trigger::Boot, Runs::Executables),
+    ("etc/crontab", Trigger::Clock, Runs::All),
+    ("etc/cron.d", Trigger::Clock, Runs::All),
+    ("etc/cron.hourly", Trigger::Clock, Runs::Executables),
+    ("etc/cron.daily", Trigger::Clock, Runs::Executables),
+    ("etc/cron.weekly", Trigger::Clock, Runs::Executables),
+    ("etc/cron.monthly", Trigger::Clock, Runs::Executables),
+    ("var/spool/cron/crontabs", Trigger::Clock, Runs::All),
+    ("var/spool/cron", Trigger::Clock, Runs::All),
 ];
 
 /// Services of other firewalls that replace all rules with their own.
@@ -128,11 +128,11 @@ impl Files {
         for unit in self.own_units() {
             others.extend(self.unit(&unit));
         }
-        for (place, occasion, runs) in SCRIPTS {
+        for (place, trigger, runs) in SCRIPTS {
             let listed = self.listed(place, "");
             let files = if listed.is_empty() { vec![place.to_owned()] } else { listed };
             for file in files.into_iter().take(MAX_FILES) {
-                others.extend(self.script(&file, occasion, runs));
+                others.extend(self.script(&file, trigger, runs));
             }
         }
         others
@@ -207,22 +207,22 @@ impl Files {
         Some(Other { problem: format!("/{path} {}{by}, when it starts", change.in_words()), mend })
     }
 
-    fn script(&self, path: &str, occasion: Occasion, runs: Runs) -> Option<Other> {
+    fn script(&self, path: &str, trigger: Trigger, runs: Runs) -> Option<Other> {
         let name = path.rsplit('/').next()?;
         if KNOWN.contains(&name) || name.starts_with('.') || !self.is_run(path, runs) {
             return None;
         }
         let text = self.read(path);
-        let text = match (occasion, path.contains("cron.") || path.contains("init.d")) {
-            (Occasion::Clock, false) => commands_of_crontab(&text),
-            (Occasion::Clock, true) if path.starts_with("etc/cron.d/") => commands_of_crontab(&text),
-            (Occasion::Network, _) if path.contains("interfaces") => commands_of_interfaces(&text),
-            (Occasion::Vpn, _) => commands_of_vpn(&text),
-            (Occasion::Clock | Occasion::Network | Occasion::Boot | Occasion::Sleep, _) => text,
+        let text = match (trigger, path.contains("cron.") || path.contains("init.d")) {
+            (Trigger::Clock, false) => commands_of_crontab(&text),
+            (Trigger::Clock, true) if path.starts_with("etc/cron.d/") => commands_of_crontab(&text),
+            (Trigger::Network, _) if path.contains("interfaces") => commands_of_interfaces(&text),
+            (Trigger::Vpn, _) => commands_of_vpn(&text),
+            (Trigger::Clock | Trigger::Network | Trigger::Boot | Trigger::Sleep, _) => text,
         };
         let (change, by) = self.worst(&text, 1)?;
         // A server's file often adds rules for the machines behind the server. tunwarden's rules stay in force then.
-        if matches!(occasion, Occasion::Vpn) && change == RuleChange::Edits {
+        if matches!(trigger, Trigger::Vpn) && change == RuleChange::Edits {
             return None;
         }
         let by = by.map_or(String::new(), |script| format!(" by {script}"));
@@ -232,7 +232,7 @@ impl Files {
             }
             Runs::Executables | Runs::All => format!("remove those commands from /{path}"),
         };
-        Some(Other { problem: format!("/{path} {}{by}, {}", change.in_words(), occasion.in_words()), mend })
+        Some(Other { problem: format!("/{path} {}{by}, {}", change.in_words(), trigger.in_words()), mend })
     }
 
     fn is_run(&self, path: &str, runs: Runs) -> bool {

@@ -19,9 +19,9 @@ fn healthy() -> Snapshot {
         missing_owners: Vec::new(),
         unresolved: Vec::new(),
         rules: Ok(Vec::new()),
-        unheard: None,
+        refusals_fault: None,
         second_reader: SecondReading::Agrees,
-        worlds: Worlds { legacy: false, nft: true },
+        backends_in_use: BackendsInUse { legacy: false, nft: true },
         other_firewalls: Vec::new(),
         disabled_units: Vec::new(),
         without_hooks: Vec::new(),
@@ -60,7 +60,7 @@ fn a_healthy_machine_has_no_findings() {
 #[test]
 fn a_program_that_hears_the_refusals_in_place_of_the_agent_is_found() {
     let taken = "it is not known who is refused: another program receives group 29815 of NFLOG";
-    assert_eq!(ids(|seen| seen.unheard = Some(taken.to_owned())), ["refusals-unheard"]);
+    assert_eq!(ids(|seen| seen.refusals_fault = Some(taken.to_owned())), ["refusals-unheard"]);
 }
 
 #[test]
@@ -79,8 +79,8 @@ fn each_fault_is_found_and_no_other() {
     assert_eq!(ids(|seen| seen.left_out.push(left_out.clone())), ["profile-left-out"]);
     let refused = Refused { faults: "line 3".to_owned(), source: "kept".to_owned() };
     assert_eq!(ids(|seen| seen.config = Some(refused)), ["config-faults"]);
-    assert_eq!(ids(|seen| seen.worlds.legacy = true), ["legacy-and-nft"]);
-    assert_eq!(ids(|seen| seen.worlds = Worlds { legacy: true, nft: false }), [""; 0]);
+    assert_eq!(ids(|seen| seen.backends_in_use.legacy = true), ["legacy-and-nft"]);
+    assert_eq!(ids(|seen| seen.backends_in_use = BackendsInUse { legacy: true, nft: false }), [""; 0]);
     assert_eq!(ids(|seen| seen.missing_owners = one("vpn")), ["owner-missing"]);
     assert_eq!(ids(|seen| seen.unresolved = one("vpn.example.net")), ["name-unresolved"]);
     assert_eq!(ids(|seen| seen.without_hooks = one("/etc/openvpn/a.conf")), ["hooks-missing"]);

@@ -56,7 +56,7 @@ pub enum HostsError {
     #[error(
         "{path} is {what} and was left alone, so the VPN client may not find its server by name; write addresses instead of names"
     )]
-    Odd {
+    Unexpected {
         /// Which file.
         path: PathBuf,
         /// What it is.
@@ -78,7 +78,7 @@ impl HostsError {
 /// [`HostsError`]: then the file is unchanged.
 pub fn pin(path: &Path, pins: &Pins) -> Result<(), HostsError> {
     let io_error = |source| HostsError::Io { path: path.to_owned(), source };
-    let odd = |what| HostsError::Odd { path: path.to_owned(), what };
+    let odd = |what| HostsError::Unexpected { path: path.to_owned(), what };
     let _lock = lock(path).map_err(io_error)?;
     // Without O_NONBLOCK, opening a pipe would wait for a writer.
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
@@ -182,7 +182,7 @@ pub(crate) fn with_block(old: &[u8], pins: &Pins) -> Vec<u8> {
         return with_block(before.strip_suffix(b"\n").unwrap_or(before), pins);
     }
     let block = block(pins);
-    let Some(around) = Around::block(old) else {
+    let Some(around) = OutsideBlock::block(old) else {
         // The newline before our block is ours too: without the block, the file ends as it did before.
         let newline: &[u8] = if block.is_empty() { b"" } else { b"\n" };
         return [old, newline, block.as_bytes()].concat();
@@ -194,14 +194,14 @@ pub(crate) fn with_block(old: &[u8], pins: &Pins) -> Vec<u8> {
 }
 
 /// The text before and after our first block.
-struct Around<'a> {
+struct OutsideBlock<'a> {
     before: &'a [u8],
     /// The newline that ends the text before the block.
     newline: &'a [u8],
     after: &'a [u8],
 }
 
-impl<'a> Around<'a> {
+impl<'a> OutsideBlock<'a> {
     fn block(text: &'a [u8]) -> Option<Self> {
         let starts_line = |&at: &usize| at == 0 || text.get(at - 1) == Some(&b'\n');
         let start = all(text, BEGIN.as_bytes()).find(starts_line)?;

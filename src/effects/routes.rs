@@ -57,7 +57,7 @@ async fn change(handle: &Handle, wanted: &Detours) -> Result<(), DetourError> {
                     None => handle.route().del(route).execute().await?,
                 }
             } else {
-                ways.extend(Way::of(&route).filter(|way| wanted.uplinks.contains(&way.link)));
+                ways.extend(DefaultRoute::of(&route).filter(|way| wanted.uplinks.contains(&way.link)));
             }
         }
     }
@@ -87,13 +87,13 @@ fn v6() -> RouteMessage {
 }
 
 /// A default route with a gateway.
-struct Way {
+struct DefaultRoute {
     gateway: IpAddr,
     link: u32,
     metric: u32,
 }
 
-impl Way {
+impl DefaultRoute {
     fn of(route: &RouteMessage) -> Option<Self> {
         if route.header.destination_prefix_length != 0 || route.header.table != MAIN {
             return None;

@@ -56,16 +56,16 @@ impl Lacking {
     }
 
     /// One of them, as text for people.
-    pub(super) fn complaint(&self) -> Option<&str> {
+    pub(super) fn warning(&self) -> Option<&str> {
         self.0.iter().find_map(Option::as_deref)
     }
 }
 
 /// Warns, unless the last warning was the same.
-pub(super) fn warn_of_change(last: &mut Option<String>, complaint: String) {
-    if last.as_ref() != Some(&complaint) {
-        tracing::warn!("{complaint}");
-        *last = Some(complaint);
+pub(super) fn warn_of_change(last: &mut Option<String>, warning: String) {
+    if last.as_ref() != Some(&warning) {
+        tracing::warn!("{warning}");
+        *last = Some(warning);
     }
 }
 

@@ -115,11 +115,11 @@ impl Iptables {
                 Err(error) => error,
             };
             let commit = self.commit_rules(&ruleset.without_sets(), held, trust, order).await?;
-            let complaint = format!(
+            let warning = format!(
                 "each server needs a rule of its own, because ipset cannot be used: {}",
                 describe(&why)
             );
-            warn_of_change(&mut self.no_sets, complaint);
+            warn_of_change(&mut self.no_sets, warning);
             return Ok(commit.and(mended));
         }
         self.commit_rules(ruleset, held, trust, order).await
@@ -181,8 +181,8 @@ impl Iptables {
     }
 
     /// Which rules are in force in another form than configured.
-    pub(super) fn complaint(&self) -> Option<&str> {
-        self.no_sets.as_deref().or(self.lacking.complaint())
+    pub(super) fn warning(&self) -> Option<&str> {
+        self.no_sets.as_deref().or(self.lacking.warning())
     }
 
     /// The caller found no difference between `ruleset` and the kernel.

@@ -193,8 +193,8 @@ impl Firewall {
     }
 
     /// Which rules are in force in another form, or in fewer layers, than configured.
-    pub fn complaint(&self) -> Option<String> {
-        let iptables = self.iptables.as_ref().and_then(Iptables::complaint).map(ToOwned::to_owned);
+    pub fn warning(&self) -> Option<String> {
+        let iptables = self.iptables.as_ref().and_then(Iptables::warning).map(ToOwned::to_owned);
         let silence = self.nftables.as_ref().and_then(Nftables::silence).map(ToOwned::to_owned);
         let lacks = self.last.iter().filter_map(|layer| layer.lacks.clone());
         let all: Vec<String> = iptables.into_iter().chain(silence).chain(lacks).collect();
@@ -294,7 +294,7 @@ impl Firewall {
     /// # Errors
     /// If the restore fails, our rules stay. If a part of our rules cannot be removed, that part still refuses
     /// packets.
-    pub async fn give_way(&mut self, before: &Dump) -> Result<(), FirewallError> {
+    pub async fn restore_earlier(&mut self, before: &Dump) -> Result<(), FirewallError> {
         before.put_back(config::Backend::Auto).await?;
         iptables::release_sets().await?;
         self.nftables.get_or_insert_with(Nftables::new).release().await?;

@@ -3,7 +3,7 @@
 
 use super::assert_plain;
 use crate::blocked::Packet;
-use crate::bus::bounded::sieve;
+use crate::bus::bounded::filter;
 use crate::effects::hosts::helper;
 use crate::netfilter::{nflog, senders};
 use crate::sources::links::pppoe;
@@ -41,7 +41,7 @@ fn packet(bytes: &[u8]) {
 /// Messages that any process may send on the bus. The first byte is the size of the steps in which they are read.
 pub(super) fn bus(data: &[u8]) {
     let Some((&step, stream)) = data.split_first() else { return };
-    let (passed, kept) = sieve::passed_on(stream, usize::from(step).max(1));
-    assert_eq!(passed, sieve::passed_on(stream, stream.len().max(1)).0, "the size of the steps matters");
+    let (passed, kept) = filter::passed_on(stream, usize::from(step).max(1));
+    assert_eq!(passed, filter::passed_on(stream, stream.len().max(1)).0, "the size of the steps matters");
     assert!(passed.len() <= stream.len() && kept <= 64 << 10, "{kept} bytes were kept");
 }

@@ -88,7 +88,7 @@ pub async fn watch(blocked: Blocked, inputs: Inputs) {
             tracing::warn!("it is not known who is refused: {why}; the rules refuse as before");
             said.clone_from(&why);
         }
-        blocked.memory().set_deaf(Some(why));
+        blocked.memory().set_fault(Some(why));
         tokio::time::sleep(PAUSE).await;
         blocked.memory().forget(system::now());
     }
@@ -96,7 +96,7 @@ pub async fn watch(blocked: Blocked, inputs: Inputs) {
 
 async fn listen(blocked: &Blocked, inputs: &Inputs) -> io::Result<Infallible> {
     let mut lines = Lines::listen(LOG_GROUP)?;
-    blocked.memory().set_deaf(None);
+    blocked.memory().set_fault(None);
     let mut names = Names { senders: senders(), ..Names::default() };
     let mut minute = tokio::time::interval(MINUTE);
     loop {

@@ -20,7 +20,7 @@ pub(super) enum Refused {
     #[error("it cannot be read: {0}")]
     Broken(#[from] io::Error),
     #[error("it is {0}; put the file itself there")]
-    Odd(&'static str),
+    Unexpected(&'static str),
     #[error("others than root can write it; make it root's alone: chown root, chmod go-w")]
     Foreign,
     #[error("it is larger than {LARGEST} bytes")]
@@ -38,7 +38,7 @@ pub(super) fn folder(at: impl AsFd, name: &Path, owner: u32) -> Result<Option<Ow
     let folder = match openat(at, name, flags, Mode::empty()) {
         Ok(folder) => folder,
         Err(Errno::NOENT) => return Ok(None),
-        Err(Errno::LOOP | Errno::NOTDIR) => return Err(Refused::Odd("no folder")),
+        Err(Errno::LOOP | Errno::NOTDIR) => return Err(Refused::Unexpected("no folder")),
         Err(error) => return Err(error.into()),
     };
     check_owner(&folder, owner)?;
@@ -56,12 +56,12 @@ pub(super) fn read(folder: &OwnedFd, name: &str, owner: u32) -> Result<String, R
     // Opening a pipe must not wait for a writer.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = openat(folder, name, flags, Mode::empty()).map_err(|error| match error {
-        Errno::LOOP => Refused::Odd("a symbolic link"),
+        Errno::LOOP => Refused::Unexpected("a symbolic link"),
         error => error.into(),
     })?;
     let stat = fstat(&file)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(Refused::Odd("no plain file"));
+        return Err(Refused::Unexpected("no plain file"));
     }
     check_owner(&file, owner)?;
     let mut bytes = Vec::new();

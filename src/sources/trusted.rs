@@ -30,7 +30,7 @@ pub(super) enum Refused {
     #[error("others than root can write {0}; put it where root alone can, such as /run or /etc/openvpn")]
     Foreign(String),
     #[error("{0} is not what it should be")]
-    Odd(String),
+    Unexpected(String),
     #[error("{0} cannot be read: {1}")]
     Unreadable(String, io::Error),
 }
@@ -40,7 +40,7 @@ impl Refused {
     pub(super) fn is_absence(&self) -> bool {
         match self {
             Self::Unreadable(_, error) => error.kind() == io::ErrorKind::NotFound,
-            Self::Foreign(_) | Self::Odd(_) => false,
+            Self::Foreign(_) | Self::Unexpected(_) => false,
         }
     }
 }
@@ -50,7 +50,7 @@ impl TrustedRoot {
     pub(super) fn socket(&self, path: &Path) -> Result<(), Refused> {
         self.folders_of(path)?;
         let found = self.look(path)?;
-        if found.file_type().is_socket() { Ok(()) } else { Err(Refused::Odd(shown(path))) }
+        if found.file_type().is_socket() { Ok(()) } else { Err(Refused::Unexpected(shown(path))) }
     }
 
     /// Reads a password: the first line of a plain file, without its line end.
@@ -58,7 +58,7 @@ impl TrustedRoot {
         let bytes = self.bytes(path, MAX_PASSWORD)?;
         let text = String::from_utf8(bytes)
             .map_err(|error| Refused::Unreadable(shown(path), io::Error::other(error)))?;
-        text.lines().next().map(ToOwned::to_owned).ok_or_else(|| Refused::Odd(shown(path)))
+        text.lines().next().map(ToOwned::to_owned).ok_or_else(|| Refused::Unexpected(shown(path)))
     }
 
     /// Reads the text of a plain file.
@@ -77,7 +77,7 @@ impl TrustedRoot {
         let found = file.metadata().map_err(unreadable)?;
         self.judge(path, &found)?;
         if !found.is_file() {
-            return Err(Refused::Odd(shown(path)));
+            return Err(Refused::Unexpected(shown(path)));
         }
         let mut bytes = Vec::new();
         file.take(most).read_to_end(&mut bytes).map_err(unreadable)?;
@@ -97,7 +97,7 @@ impl TrustedRoot {
         for folder in folder.ancestors().chain(real.ancestors()).filter(|at| at.starts_with(&self.root)) {
             self.look(folder)?;
         }
-        if real.starts_with(&self.root) { Ok(()) } else { Err(Refused::Odd(shown(folder))) }
+        if real.starts_with(&self.root) { Ok(()) } else { Err(Refused::Unexpected(shown(folder))) }
     }
 
     fn look(&self, path: &Path) -> Result<Metadata, Refused> {

@@ -8,21 +8,21 @@ impl Store {
     /// What the last agent knew, and one line for each file that cannot be read.
     pub fn remembered(&self, applied: &Applied) -> (Remembered, Vec<String>) {
         let mut faults = Vec::new();
-        let mut complain = |consequence: &str, error: &StoreError| {
+        let mut warn = |consequence: &str, error: &StoreError| {
             faults.push(format!("{}: {consequence}", describe(error)));
         };
         let (learned, names, networks) = (self.endpoints(), self.names(), self.networks());
         if let Err(error) = &learned {
-            complain("only the servers that the configuration names are known", error);
+            warn("only the servers that the configuration names are known", error);
         }
         if let Err(error) = &names {
-            complain("server names have to be looked up again", error);
+            warn("server names have to be looked up again", error);
         }
         if let Err(error) = &networks {
-            complain("the bridges of Docker's networks are unknown until Docker answers", error);
+            warn("the bridges of Docker's networks are unknown until Docker answers", error);
         }
         let remembered = Remembered {
-            state: applied.told_state(),
+            state: applied.announced_state(),
             learned: learned.ok(),
             names: names.unwrap_or_default(),
             networks: networks.unwrap_or_default(),

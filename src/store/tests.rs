@@ -31,7 +31,7 @@ fn what_a_later_version_has_kept_is_read_without_its_new_fields() {
         "loss":{"name":"tun0","interface":"tun0","reason":"gone","seen_by":"links","at":1}}"#;
     let mut value: serde_json::Value = serde_json::from_str(text).unwrap();
     let known: Applied = serde_json::from_value(value.clone()).unwrap();
-    assert_eq!((known.told_state(), known.reports.len()), (State::Protected, 1));
+    assert_eq!((known.announced_state(), known.reports.len()), (State::Protected, 1));
     with_unknown_fields(&mut value);
     // This map has endpoints as its keys.
     value["situation"]["bootstrap"]["endpoints"] = serde_json::json!({});

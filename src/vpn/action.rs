@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use super::{Change, Comeback, LeftOut, Reason, State};
+use super::{Change, LeftOut, Reason, ReconnectTarget, State};
 use crate::net::{HostName, IfName};
 
 /// What the agent does after a step, besides putting the situation's rules in force.
@@ -29,7 +29,7 @@ pub enum Action {
     CheckRules,
     /// Bring this VPN back, and change nothing else. The result comes as
     /// [`Event::Reconnected`](super::Event::Reconnected).
-    Reconnect(Comeback),
+    Reconnect(ReconnectTarget),
     /// Send [`Event::Clock`](super::Event::Clock) at this moment. It replaces the moment of the step before.
     WakeAt(Timestamp),
     /// Announce this, once the rules are in force.

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
-use super::comeback::ClientProgram;
 use super::learned::Origin;
+use super::reconnect::ClientProgram;
 use super::routing::HostRoutes;
 use super::{Lineage, Link, LinkTable, Reason, Report, TunnelSource};
 use crate::config::Config;

@@ -18,7 +18,7 @@ use super::facts::Facts;
 use super::known::Known;
 use super::questions::Questions;
 use super::resolved::InUse;
-use super::{Comeback, LastVpn, Reason, Report, ReportKind, Sender, State, Tunnel, TunnelId};
+use super::{LastVpn, Reason, ReconnectTarget, Report, ReportKind, Sender, State, Tunnel, TunnelId};
 use crate::net::IfName;
 
 /// Every claim that stands.
@@ -82,10 +82,10 @@ impl Claims {
     }
 
     /// Whether a claim of this VPN has this standing.
-    pub(super) fn stands_as(&self, comeback: &Comeback, standing: Standing) -> bool {
-        let own = |claim: &&Claim| match comeback {
-            Comeback::Profile(profile) => claim.uuid() == Some(profile.uuid.as_str()),
-            Comeback::WgQuick(interface) => {
+    pub(super) fn stands_as(&self, reconnect_target: &ReconnectTarget, standing: Standing) -> bool {
+        let own = |claim: &&Claim| match reconnect_target {
+            ReconnectTarget::Profile(profile) => claim.uuid() == Some(profile.uuid.as_str()),
+            ReconnectTarget::WgQuick(interface) => {
                 claim.claimant == Claimant::Kernel && claim.interface.as_ref() == Some(interface)
             }
         };

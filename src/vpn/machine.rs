@@ -10,10 +10,10 @@ use jiff::Timestamp;
 
 use super::claim::Ending;
 use super::claims::Claims;
-use super::comeback::Backoff;
 use super::facts::Facts;
 use super::known::Known;
 use super::outcome::Outcome;
+use super::reconnect::Backoff;
 use super::{
     Action, Change, Event, KnownVpn, LastVpn, LeftOut, LinkTable, ManagementMessage, NetworkBridge, NmView,
     Remembered, Report, ReportKind, Reporter, State, Tunnel,
@@ -267,7 +267,7 @@ impl Machine {
         }
         let announcements = self.outcome.conclude(self.state_without_pause(), endings, now);
         actions.extend(announcements.into_iter().map(Action::Announce));
-        actions.extend(self.come_back(now));
+        actions.extend(self.begin_attempt_if_due(now));
         let left_out = self.review_names(servers, now);
         actions.extend(self.look_up(now));
         actions.extend(self.next_moment(now).and_then(timestamp).map(Action::WakeAt));

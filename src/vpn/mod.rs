@@ -7,7 +7,6 @@ mod action;
 mod answers;
 mod claim;
 mod claims;
-mod comeback;
 mod device;
 mod docker;
 mod event;
@@ -31,6 +30,7 @@ mod peers;
 mod pppoe;
 mod questions;
 mod reason;
+mod reconnect;
 mod refusal;
 mod remembered;
 mod reports;
@@ -45,7 +45,6 @@ mod uplinks;
 mod without_effect;
 
 pub use action::{Action, Announcement};
-pub use comeback::{ClientProgram, Comeback, LastVpn, ManagedVpn, NoComeback};
 pub use device::{Handshake, Traffic, WireGuardDevice};
 pub use docker::{
     DockerBackend, DockerNetwork, DockerReport, DockerView, Forwarded, ForwardedFault, ForwardedReport,
@@ -68,6 +67,7 @@ pub use pause::{Pause, PauseScope};
 pub use pppoe::PppoeSession;
 pub use reason::Reason;
 pub(crate) use reason::as_code;
+pub use reconnect::{ClientProgram, LastVpn, ManagedVpn, NoReconnectTarget, ReconnectTarget};
 pub use refusal::{FromProgram, Refusal};
 pub use remembered::{Change, Remembered};
 pub use reports::{DatedReport, ReportLog};

@@ -116,7 +116,7 @@ impl Agent {
         self.drift.take(report);
         self.drift.take_all();
         if self.watch() != before {
-            self.tell().await;
+            self.announce().await;
         }
     }
 
@@ -143,7 +143,7 @@ impl Agent {
         let now = Instant::now();
         let fight_ends = self.drift.ledger.fight_ends().is_some_and(|end| end <= now);
         if fight_ends {
-            return self.tell().await;
+            return self.announce().await;
         }
         tracing::debug!("looking: the tables have changed, or it is time");
         self.rules.next_read = Read::Everything;
@@ -151,7 +151,7 @@ impl Agent {
     }
 
     /// Counts a repair that the program `by` made necessary.
-    pub(super) fn blame(&mut self, by: &Program) {
+    pub(super) fn count_repair(&mut self, by: &Program) {
         if let Some(fight) = self.drift.ledger.repaired(by, Instant::now()) {
             tracing::warn!(
                 "{} has removed the rules {} times in a minute; the agent restores them each time",

@@ -32,13 +32,13 @@ fn a_user_with_many_destinations_evicts_groups_of_the_same_user_first() {
         take(&mut memory, (1001, n), &none, 100 + u64::from(n / 1000));
     }
     assert_eq!(groups_of(&memory, 1000), 1);
-    assert!((MOST_OF_SENDER / 2..=MOST_OF_SENDER).contains(&groups_of(&memory, 1001)));
+    assert!((MAX_GROUPS_OF_SENDER / 2..=MAX_GROUPS_OF_SENDER).contains(&groups_of(&memory, 1001)));
     for uid in 1001..1010 {
         for n in 0..3000 {
             take(&mut memory, (uid, n), &none, 200);
         }
     }
-    assert!((MOST / 2..=MOST).contains(&memory.len()), "{}", memory.len());
+    assert!((MAX_GROUPS / 2..=MAX_GROUPS).contains(&memory.len()), "{}", memory.len());
     assert_eq!(groups_of(&memory, 1000), 1, "the largest go first");
 }
 
@@ -52,7 +52,7 @@ fn the_subordinate_ids_of_a_user_evict_nobody_else() {
         take(&mut memory, (100_000 + n, n % 3), &none, 100 + u64::from(n / 1000));
     }
     assert_eq!(groups_of(&memory, 1000), 20);
-    assert!(memory.len() <= MOST_OF_SENDER + 20, "{}", memory.len());
+    assert!(memory.len() <= MAX_GROUPS_OF_SENDER + 20, "{}", memory.len());
     let own = memory.since(0, Some(119_999), 200);
     assert_eq!(own.len(), 1, "each id sees its own: {own:?}");
     assert_eq!(memory.since(0, Some(100_000), 200), [], "it was evicted");
@@ -79,7 +79,7 @@ fn an_answer_has_the_newest_groups_alone() {
     }
     let found = memory.since(0, Some(1000), 2100);
     let ends = (found.first().map(|group| group.last), found.last().map(|group| group.last));
-    assert_eq!((found.len(), ends), (ANSWERED, (Some(1600), Some(2099))));
+    assert_eq!((found.len(), ends), (MAX_ANSWERED, (Some(1600), Some(2099))));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The rules that the kernel holds before the first run, in both backends of iptables. Rules that tunwarden cannot read
 //! are listed.
 
-use super::super::complain;
+use super::super::warn;
 use crate::agent::describe;
 use crate::config::Backend;
 use crate::doctor::Files;
@@ -100,7 +100,7 @@ impl KernelRules {
                     )
                 }));
             }
-            Err(error) => complain(&format!("tunwarden: cannot read which tables nf_tables holds: {error}")),
+            Err(error) => warn(&format!("tunwarden: cannot read which tables nf_tables holds: {error}")),
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::super::complain;
+use super::super::warn;
 use super::kernel_rules::KernelRules;
 use crate::agent::describe;
 use crate::config::Config;
@@ -75,7 +75,7 @@ pub(super) async fn look(dump: &Dump) -> Seen {
             }));
             machine.links = table;
         }
-        Err(error) => complain(&format!("tunwarden: {}", describe(&error))),
+        Err(error) => warn(&format!("tunwarden: {}", describe(&error))),
     }
     let view = profiles().await.unwrap_or_default();
     for profile in &view.profiles {

@@ -64,7 +64,7 @@ impl Before {
     }
 
     /// Restores the earlier state. If it was closed, it stays closed during the change.
-    pub(super) async fn bring_back(&self) -> anyhow::Result<()> {
+    pub(super) async fn restore(&self) -> anyhow::Result<()> {
         match &self.config {
             Some(text) => write(&self.path, text)?,
             // The file does not exist if the first run failed before it was written.
@@ -78,7 +78,7 @@ impl Before {
         if self.dump.is_ours() {
             return lock::run(path).await.map(drop);
         }
-        release::give_way(path, &self.dump).await
+        release::restore_earlier(path, &self.dump).await
     }
 }
 
@@ -149,7 +149,7 @@ impl Guard {
             .context("the process that undoes the change does not answer")?;
         if !confirmed {
             // A thread still waits for input. A normal exit would wait for this thread.
-            super::super::complain("tunwarden: not confirmed: the earlier state is restored");
+            super::super::warn("tunwarden: not confirmed: the earlier state is restored");
             std::process::exit(1);
         }
         Ok(true)
@@ -179,7 +179,7 @@ pub(super) async fn wait(folder: &Path) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     let mut left = 3;
-    while let Err(error) = before.bring_back().await {
+    while let Err(error) = before.restore().await {
         left -= 1;
         if left == 0 {
             bail!("the earlier state could not be restored: {error:#}");

@@ -27,7 +27,7 @@ use nix::unistd::{Uid, User};
 use self::containers::Untried;
 use self::end::{End, Reached, end};
 use self::origin::{Attachment, Container, Origin};
-use self::probe::{Ground, Probe};
+use self::probe::{Probe, ProbeContext};
 use super::super::caller;
 use super::{Read, situation};
 use crate::config::Config;
@@ -142,15 +142,15 @@ async fn attempt(
         .iter()
         .map(|odd| format!("{}: its container is not behind {}", odd.network, odd.attachment.link()));
     untried.extend(odd.map(Untried::Failed));
-    let ground = ground(read, made);
-    let control = control::control(&ground)?;
-    let probes = ground.probes().ok_or("each documentation network is in use here")?;
-    let places = places(read);
-    let links = places.iter().map(|(_, links)| links.clone()).collect();
+    let probe_context = probe_context(read, made);
+    let control = control::control(&probe_context)?;
+    let probes = probe_context.probes().ok_or("each documentation network is in use here")?;
+    let link_groups = link_groups(read);
+    let links = link_groups.iter().map(|(_, links)| links.clone()).collect();
     let sent = send::send(probes, links).map_err(|error| format!("the net cannot be made: {error}"))?;
     let mut all = Vec::new();
     for sent in sent {
-        let mut end = end(&sent, &places);
+        let mut end = end(&sent, &link_groups);
         if let End::Fault(link) = &end
             && rule::is_listed(&sent.probe, link, read, config)
         {
@@ -213,7 +213,7 @@ fn names(table: &LinkTable) -> Vec<(u32, &str)> {
     names
 }
 
-fn ground(read: &Read, containers: Vec<Container>) -> Ground {
+fn probe_context(read: &Read, containers: Vec<Container>) -> ProbeContext {
     let Read { machine, situation, links, .. } = read;
     let caller = caller().and_then(|uid| uid.to_str().and_then(|uid| uid.parse().ok()));
     let user = caller.filter(|uid| *uid != Uid::from_raw(0).as_raw()).unwrap_or(NOBODY);
@@ -226,7 +226,7 @@ fn ground(read: &Read, containers: Vec<Container>) -> Ground {
     let lans = situation.uplinks.iter().flat_map(|uplink| uplink.on_link.iter().copied());
     let taken = hosts.chain(addresses).chain(lans).chain(situation.tunnel_networks.iter().copied());
     let program = |uid| Origin::program(uid, User::from_uid(Uid::from_raw(uid)).ok().flatten());
-    Ground {
+    ProbeContext {
         families: Family::ALL
             .into_iter()
             .filter(|family| *family == Family::V4 || Path::new(HAS_IPV6).exists())
@@ -240,24 +240,24 @@ fn ground(read: &Read, containers: Vec<Container>) -> Ground {
 }
 
 /// Every link of this machine, grouped by what it means if a probe gets there.
-fn places(read: &Read) -> Vec<(Reached, Vec<String>)> {
+fn link_groups(read: &Read) -> Vec<(Reached, Vec<String>)> {
     let Read { machine, situation, links, .. } = read;
     let wires = [&machine.uplinks[..], &machine.ports, &machine.devices].concat();
     let carries = |name: &str| situation.further_tunnels.iter().any(|tunnel| tunnel.as_str() == name);
-    let mut places = Vec::new();
+    let mut link_groups = Vec::new();
     let mut inside = Vec::new();
     for link in &links.links {
         let name = link.name.clone();
         if wires.contains(&name) {
-            places.push((Reached::Wire(name.clone()), vec![name]));
+            link_groups.push((Reached::Wire(name.clone()), vec![name]));
         } else if machine.tunnels.contains(&name) || carries(&name) {
-            places.push((Reached::Tunnel(name.clone()), vec![name]));
+            link_groups.push((Reached::Tunnel(name.clone()), vec![name]));
         } else {
             inside.push(name);
         }
     }
-    places.push((Reached::Inside, inside));
-    places
+    link_groups.push((Reached::Inside, inside));
+    link_groups
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The report as one self-contained HTML page: it has no script, it loads nothing, and every string is escaped.
 
-use super::words::{PLACES, PLACES_MEAN, PORTAL, cells, computed, decided, has_portal, verdict, who};
+use super::words::{COLUMNS, COLUMNS_EXPLAINED, PORTAL, cells, computed, decided, has_portal, verdict, who};
 use super::{Computed, Conclusion, live};
 use crate::config::is_plain;
 use crate::model::{ASSUMPTIONS, Cell, Counterexample, Outcome as Shown};
@@ -88,19 +88,19 @@ fn table(shown: &Computed) -> String {
     if shown.rows.is_empty() {
         return String::new();
     }
-    let heads: String = PLACES.map(|place| format!("<th scope=\"col\">{place}</th>")).concat();
+    let heads: String = COLUMNS.map(|place| format!("<th scope=\"col\">{place}</th>")).concat();
     let rows: String = shown
         .rows
         .iter()
         .map(|row| {
             let cells: String =
-                PLACES.iter().zip(cells(row)).map(|(place, cell)| of_cell(place, cell)).collect();
+                COLUMNS.iter().zip(cells(row)).map(|(place, cell)| of_cell(place, cell)).collect();
             format!("<tr><th scope=\"row\">{}</th>{cells}</tr>\n", who(row.sender))
         })
         .collect();
     let portal = if has_portal(&shown.rows) { format!("<p>{PORTAL}</p>\n") } else { String::new() };
     format!(
-        "<h2>Who may send where</h2>\n<div class=\"wide\">\n<table>\n<tr><th></th>{heads}</tr>\n{rows}</table>\n</div>\n<p>{PLACES_MEAN}</p>\n{portal}"
+        "<h2>Who may send where</h2>\n<div class=\"wide\">\n<table>\n<tr><th></th>{heads}</tr>\n{rows}</table>\n</div>\n<p>{COLUMNS_EXPLAINED}</p>\n{portal}"
     )
 }
 

@@ -5,10 +5,10 @@ use crate::config::plain;
 use crate::model::{ASSUMPTIONS, Cell, Counterexample, Decision, Outcome as Shown, Row, Sender};
 
 /// The names of the columns of the table, from the second one on.
-pub(super) const PLACES: [&str; 5] = ["tunnel", "LAN", "VPN servers", "this link", "elsewhere"];
+pub(super) const COLUMNS: [&str; 5] = ["tunnel", "LAN", "VPN servers", "this link", "elsewhere"];
 
 /// Explains the columns.
-pub(super) const PLACES_MEAN: &str = "VPN servers, LAN and this link (ARP, DHCP, neighbours): only what docs/security.md lists. \
+pub(super) const COLUMNS_EXPLAINED: &str = "VPN servers, LAN and this link (ARP, DHCP, neighbours): only what docs/security.md lists. \
                                       Elsewhere: everything else outside the tunnel.";
 
 pub(super) const PORTAL: &str =
@@ -44,7 +44,7 @@ pub(super) fn who(sender: Sender) -> &'static str {
     }
 }
 
-/// The cells of a row, in the order of [`PLACES`].
+/// The cells of a row, in the order of [`COLUMNS`].
 pub(super) fn cells(row: &Row) -> [Cell; 5] {
     [row.tunnel, row.lan, row.server, row.link, row.elsewhere]
 }
@@ -75,9 +75,9 @@ pub(super) fn in_words(page: &Computed) -> String {
     }
     if !page.rows.is_empty() {
         lines.push(String::new());
-        lines.push(line("", PLACES));
+        lines.push(line("", COLUMNS));
         lines.extend(page.rows.iter().map(|row| line(who(row.sender), cells(row).map(Cell::as_str))));
-        lines.push(PLACES_MEAN.to_owned());
+        lines.push(COLUMNS_EXPLAINED.to_owned());
         lines.extend(has_portal(&page.rows).then(|| PORTAL.to_owned()));
     }
     lines.extend([String::new(), "This takes for granted:".to_owned()]);

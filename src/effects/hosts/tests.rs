@@ -76,8 +76,8 @@ fn a_link_is_not_followed_and_a_folder_is_an_error() {
     let link = folder.path().join("link");
     symlink(&path, &link).unwrap();
     let wanted = pins(&[("vpn.example.net", &["198.51.100.7"])]);
-    assert!(matches!(pin(&link, &wanted), Err(HostsError::Odd { what: "a symbolic link", .. })));
-    assert!(matches!(pin(folder.path(), &wanted), Err(HostsError::Odd { .. })));
+    assert!(matches!(pin(&link, &wanted), Err(HostsError::Unexpected { what: "a symbolic link", .. })));
+    assert!(matches!(pin(folder.path(), &wanted), Err(HostsError::Unexpected { .. })));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), PLAIN);
 }
 
@@ -129,7 +129,7 @@ fn a_pipe_in_place_of_the_file_does_not_block() {
     let (said, heard) = std::sync::mpsc::channel();
     std::thread::spawn(move || said.send(pin(&pipe, &Pins::new())));
     let found = heard.recv_timeout(std::time::Duration::from_secs(20)).expect("it waits without end");
-    assert!(matches!(found, Err(HostsError::Odd { what: "no plain file", .. })), "{found:?}");
+    assert!(matches!(found, Err(HostsError::Unexpected { what: "no plain file", .. })), "{found:?}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod objects;
 mod plan;
 mod wg_quick;
 
-pub use plan::Reach;
+pub use plan::ReconnectScope;
 
 use tokio::sync::{mpsc, watch};
 
@@ -19,7 +19,7 @@ use self::plan::{Failure, Plan, Step};
 use crate::status::Status;
 use crate::store::Store;
 use crate::system;
-use crate::vpn::{Comeback, Event, ManagedVpn};
+use crate::vpn::{Event, ManagedVpn, ReconnectTarget};
 
 /// What an attempt needs from the agent.
 pub struct AttemptContext {
@@ -30,7 +30,7 @@ pub struct AttemptContext {
     /// Saves what must be undone if the agent ends during the attempt.
     pub store: Store,
     /// How far the attempt may go. A user may ask for more while it runs.
-    pub reach: watch::Receiver<Reach>,
+    pub scope: watch::Receiver<ReconnectScope>,
 }
 
 /// Maximum time after which a new agent switches networks on again that an attempt had switched off, in seconds. After
@@ -62,22 +62,22 @@ pub async fn finish(store: Store) {
 ///
 /// # Errors
 /// What was tried, and why no step helped. The text is for people.
-pub async fn bring_back(vpn: &Comeback, mut context: AttemptContext) -> Result<(), String> {
+pub async fn reconnect(vpn: &ReconnectTarget, mut context: AttemptContext) -> Result<(), String> {
     match vpn {
-        Comeback::Profile(profile) => bring_profile_back(profile, context).await,
-        Comeback::WgQuick(interface) => wg_quick::restart(interface, &mut context).await,
+        ReconnectTarget::Profile(profile) => reconnect_profile(profile, context).await,
+        ReconnectTarget::WgQuick(interface) => wg_quick::restart(interface, &mut context).await,
     }
 }
 
-async fn bring_profile_back(vpn: &ManagedVpn, mut context: AttemptContext) -> Result<(), String> {
+async fn reconnect_profile(vpn: &ManagedVpn, mut context: AttemptContext) -> Result<(), String> {
     let mut manager = Manager::connect().await?;
     let mut plan = Plan::default();
     let mut step = Step::Vpn;
     loop {
         tracing::info!("bringing the VPN {} back: {step:?}", vpn.name);
         let Err(failure) = take(&mut manager, step, vpn, &mut context).await else { return Ok(()) };
-        let reach = *context.reach.borrow();
-        match plan.after(step, failure, reach) {
+        let scope = *context.scope.borrow();
+        match plan.after(step, failure, scope) {
             Some(next) => step = next,
             None => return Err(format!("the VPN {} did not come back ({plan})", vpn.name)),
         }

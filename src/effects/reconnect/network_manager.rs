@@ -21,7 +21,7 @@ use crate::describe::describe;
 use crate::status::Status;
 use crate::store::{Store, StoreError};
 use crate::system;
-use crate::vpn::{Event, ManagedVpn, NoComeback};
+use crate::vpn::{Event, ManagedVpn, NoReconnectTarget};
 
 const NAME: &str = "org.freedesktop.NetworkManager";
 const VPN: &str = "org.freedesktop.NetworkManager.VPN.Connection";
@@ -31,7 +31,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// How long a VPN may take to come up. NetworkManager itself gives up after 60 s.
 const VPN_UP: Duration = Duration::from_secs(75);
 /// How long a VPN that NetworkManager reports as activated may take to carry traffic.
-pub(super) const CARRY: Duration = Duration::from_secs(10);
+pub(super) const CARRY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a network may take to come up, with Wi-Fi and DHCP, and how long anything may take to go down.
 const NETWORK_UP: Duration = Duration::from_secs(30);
 const DOWN: Duration = Duration::from_secs(10);
@@ -67,7 +67,7 @@ struct Parent {
 
 impl From<zbus::Error> for Failure {
     fn from(error: zbus::Error) -> Self {
-        Self::Again(bus::spoken(&error))
+        Self::Again(bus::error_text(&error))
     }
 }
 
@@ -77,11 +77,11 @@ impl Manager {
         let absent = |error| format!("no system bus: {error}");
         let bus = bus::bounded::system_bus().await.map_err(absent)?;
         let connection = bus.method_timeout(ANSWER).build().await.map_err(absent)?;
-        let absent = |_| NoComeback::NoNetworkManager.to_string();
+        let absent = |_| NoReconnectTarget::NoNetworkManager.to_string();
         let bus = DBusProxy::new(&connection).await.map_err(absent)?;
         let owner = bus.get_name_owner(BusName::from_static_str(NAME).map_err(absent)?).await;
         let owner =
-            BusName::Unique(owner.map_err(|_| NoComeback::NoNetworkManager.to_string())?.into_inner());
+            BusName::Unique(owner.map_err(|_| NoReconnectTarget::NoNetworkManager.to_string())?.into_inner());
         let proxy = NetworkManagerProxy::builder(&connection)
             .destination(owner.clone())
             .cache_properties(CacheProperties::No)
@@ -301,7 +301,7 @@ async fn ending(signals: &mut MessageStream, active: &OwnedObjectPath) -> Failur
         let header = message.header();
         let sent = header.path().is_some_and(|path| path.as_str() == active.as_str());
         match message.body().deserialize::<(u32, u32)>() {
-            Ok((5, _)) if sent => deadline = CARRY,
+            Ok((5, _)) if sent => deadline = CARRY_TIMEOUT,
             Ok((6 | 7, reason)) if sent => return failure(reason),
             Ok(_) | Err(_) => {}
         }

@@ -15,7 +15,7 @@ pub(super) enum Step {
 
 /// How far an attempt may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reach {
+pub enum ReconnectScope {
     /// Only the VPN itself is restarted: no user has asked.
     Vpn,
     /// Every step: a user has asked.
@@ -39,16 +39,19 @@ pub(super) struct Plan {
 
 impl Plan {
     /// The step after one that failed; `None` when there is none left.
-    pub(super) fn after(&mut self, step: Step, failure: Failure, reach: Reach) -> Option<Step> {
+    pub(super) fn after(&mut self, step: Step, failure: Failure, scope: ReconnectScope) -> Option<Step> {
         let (why, is_final) = match failure {
             Failure::Again(why) => (why, false),
             Failure::Final(why) => (why, true),
         };
         self.failed.push((step, why));
-        match (step, reach) {
-            (Step::Vpn, Reach::Everything) if !is_final => Some(Step::Parent),
-            (Step::Parent, Reach::Everything) if !is_final => Some(Step::Networking),
-            (Step::Vpn | Step::Parent | Step::Networking, Reach::Vpn | Reach::Everything) => None,
+        match (step, scope) {
+            (Step::Vpn, ReconnectScope::Everything) if !is_final => Some(Step::Parent),
+            (Step::Parent, ReconnectScope::Everything) if !is_final => Some(Step::Networking),
+            (
+                Step::Vpn | Step::Parent | Step::Networking,
+                ReconnectScope::Vpn | ReconnectScope::Everything,
+            ) => None,
         }
     }
 }
@@ -80,10 +83,10 @@ mod tests {
     #[test]
     fn a_failed_step_leads_to_the_next_and_the_last_ends_the_plan() {
         let mut plan = Plan::default();
-        let parent = plan.after(Step::Vpn, again(), Reach::Everything);
+        let parent = plan.after(Step::Vpn, again(), ReconnectScope::Everything);
         assert_eq!(parent, Some(Step::Parent));
-        assert_eq!(plan.after(Step::Parent, again(), Reach::Everything), Some(Step::Networking));
-        assert_eq!(plan.after(Step::Networking, again(), Reach::Everything), None);
+        assert_eq!(plan.after(Step::Parent, again(), ReconnectScope::Everything), Some(Step::Networking));
+        assert_eq!(plan.after(Step::Networking, again(), ReconnectScope::Everything), None);
         assert_eq!(
             plan.to_string(),
             "it was started again: no answer; its network was started again: no answer; all networks were switched \
@@ -95,12 +98,12 @@ mod tests {
     fn a_failure_that_no_step_can_repair_ends_the_plan() {
         for step in [Step::Vpn, Step::Parent, Step::Networking] {
             let hopeless = Failure::Final("no password".into());
-            assert_eq!(Plan::default().after(step, hopeless, Reach::Everything), None);
+            assert_eq!(Plan::default().after(step, hopeless, ReconnectScope::Everything), None);
         }
     }
 
     #[test]
     fn without_a_request_only_the_vpn_is_restarted() {
-        assert_eq!(Plan::default().after(Step::Vpn, again(), Reach::Vpn), None);
+        assert_eq!(Plan::default().after(Step::Vpn, again(), ReconnectScope::Vpn), None);
     }
 }

@@ -3,8 +3,8 @@
 //! The caller passes only the name of one of root's files. wg-quick reads that file again and looks up the names of its
 //! servers, which the agent has pinned before.
 
-use super::network_manager::{CARRY, carries};
-use super::{AttemptContext, Reach};
+use super::network_manager::{CARRY_TIMEOUT, carries};
+use super::{AttemptContext, ReconnectScope};
 use crate::describe::describe;
 use crate::effects::systemd::{BringUp, active_state, bring_up};
 use crate::net::IfName;
@@ -25,7 +25,7 @@ pub(super) async fn restart(interface: &IfName, context: &mut AttemptContext) ->
     let unit = format!("wg-quick@{interface}.service");
     let failed = |why: &str| format!("the VPN {interface} did not come back: {why}");
     let state = active_state(&unit).await.map_err(|error| failed(&describe(&error)))?;
-    if *context.reach.borrow() == Reach::Vpn && STOPPED.contains(&state.as_str()) {
+    if *context.scope.borrow() == ReconnectScope::Vpn && STOPPED.contains(&state.as_str()) {
         let start = format!("{unit} does not run; start it: sudo systemctl start {unit}");
         return Err(failed(&start));
     }
@@ -40,7 +40,7 @@ pub(super) async fn restart(interface: &IfName, context: &mut AttemptContext) ->
         // fails, so the second start works.
         Err(_) => bring_up(BringUp::Restart, &unit).await.map_err(|error| fault(&error))?,
     }
-    match tokio::time::timeout(CARRY, carries(&mut context.status, interface.as_str())).await {
+    match tokio::time::timeout(CARRY_TIMEOUT, carries(&mut context.status, interface.as_str())).await {
         Ok(()) => Ok(()),
         Err(_) => Err(failed("it is up, but nothing is routed into it")),
     }

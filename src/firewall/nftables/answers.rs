@@ -41,7 +41,7 @@ impl Answers {
     }
 
     /// What people read about it; `None` if nothing is missing.
-    pub(super) fn complaint(self) -> Option<&'static str> {
+    pub(super) fn warning(self) -> Option<&'static str> {
         match self {
             Self::None => Some(
                 "programs and containers wait for their timeouts when nf_tables refuses a packet: \
@@ -82,9 +82,9 @@ impl Nftables {
             );
         }
         if answers != self.answers
-            && let Some(complaint) = answers.complaint()
+            && let Some(warning) = answers.warning()
         {
-            tracing::info!("{complaint}");
+            tracing::info!("{warning}");
         }
         (self.answers, self.lines) = (answers, lines);
         self.answers_again.refused(Instant::now());
@@ -189,7 +189,7 @@ mod tests {
             assert!(killing.trim_end().ends_with("drop"), "{answers:?}: {killing}");
             let output = chain(&text, "OUTPUT_VPN_KILL_SWITCH_V4").unwrap_or_default();
             assert!(output.trim_end().ends_with("drop"), "{answers:?}: {output}");
-            assert_eq!(answers.complaint().is_none(), answers == Answers::All);
+            assert_eq!(answers.warning().is_none(), answers == Answers::All);
         }
         assert!(Answers::None < Answers::Programs && Answers::Programs < Answers::All);
     }

@@ -102,12 +102,12 @@ impl Nftables {
 
     /// The wires without a hook, as text for people.
     pub(super) fn unhooked(&self) -> Option<String> {
-        self.unhooked.complaint()
+        self.unhooked.warning()
     }
 
     /// Which refused senders get no answer, as text for people.
     pub(super) fn silence(&self) -> Option<&'static str> {
-        self.answers.complaint()
+        self.answers.warning()
     }
 
     /// The last comparison found no difference.

@@ -92,7 +92,7 @@ impl Unhooked {
     }
 
     /// The wires without a hook, as text for people.
-    pub(super) fn complaint(&self) -> Option<String> {
+    pub(super) fn warning(&self) -> Option<String> {
         let mut by_reason: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for (wire, why) in &self.refused {
             by_reason.entry(why).or_default().push(wire.to_string());
@@ -145,14 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn a_complaint_names_each_wire_with_its_reason_and_no_raw_byte_of_a_name() {
+    fn a_warning_names_each_wire_with_its_reason_and_no_raw_byte_of_a_name() {
         let mut unhooked = Unhooked::default();
-        assert_eq!(unhooked.complaint(), None);
+        assert_eq!(unhooked.warning(), None);
         for n in 0..7 {
             unhooked.refused.insert(format!("eth{n}").parse().unwrap(), "No room".to_owned());
         }
         unhooked.unnamed.insert("a\u{1b}\"b".to_owned());
-        let said = unhooked.complaint().unwrap();
+        let said = unhooked.warning().unwrap();
         assert!(
             said.contains("no egress hook on eth0, eth1, eth2, eth3, eth4 and 2 more: No room;"),
             "{said}"

@@ -83,7 +83,7 @@ pub(in crate::firewall) fn note(backend: Backend, family: Family, found: &Saved)
             memory.policies.entry(key(legacy, family)).or_default();
         }
     }
-    complain(keep(&store, memory, own, now));
+    log_fault(keep(&store, memory, own, now));
 }
 
 /// Records which program has set the policy of FORWARD while our rules are there.
@@ -103,7 +103,7 @@ fn note_origin(store: &Store, own: String, found: &Saved) {
         tracing::info!("another program has set the policy of FORWARD ({own})");
     }
     memory.policies.insert(own, now);
-    complain(store.keep_policies_before(&memory.policies));
+    log_fault(store.keep_policies_before(&memory.policies));
 }
 
 /// What is known of a family, with what the mark in its table filter says.
@@ -137,7 +137,7 @@ pub fn note_forward(set: &ForwardPolicy) {
         set.policy
     );
     memory.policies.insert(own, now);
-    complain(store.keep_policies_before(&memory.policies));
+    log_fault(store.keep_policies_before(&memory.policies));
 }
 
 /// A chain that was closed before stays closed.
@@ -164,7 +164,7 @@ fn keep(store: &Store, mut memory: Memory, key: String, now: FamilyBefore) -> Re
     if closes_another { store.keep_ever_closed(&closed) } else { Ok(()) }
 }
 
-fn complain(kept: Result<(), StoreError>) {
+fn log_fault(kept: Result<(), StoreError>) {
     if let Err(error) = kept {
         tracing::warn!("{}: release may not know which policies were DROP before", describe(&error));
     }
@@ -175,7 +175,7 @@ pub(in crate::firewall) fn forget(backend: Backend, family: Family) {
     let store = Store::default();
     let mut memory = Memory::read(&store);
     if memory.policies.remove(&key(tool::is_legacy(backend), family)).is_some() {
-        complain(store.keep_policies_before(&memory.policies));
+        log_fault(store.keep_policies_before(&memory.policies));
     }
 }
 
@@ -184,7 +184,7 @@ pub(in crate::firewall) fn forget_all() {
     let store = Store::default();
     let memory = Memory::read(&store);
     if memory.is_lost || !memory.policies.is_empty() {
-        complain(store.keep_policies_before(&PoliciesBefore::new()));
+        log_fault(store.keep_policies_before(&PoliciesBefore::new()));
     }
 }
 

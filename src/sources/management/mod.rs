@@ -134,7 +134,7 @@ impl Listener {
                 continue;
             }
             let Err(error) = self.hear(&path).await;
-            self.complain(&error, &mut said);
+            self.log_fault(&error, &mut said);
             self.tell(error.hearing()).await;
             let again = match &error {
                 ListenError::Refused(_) | ListenError::Stranger(_) => None,
@@ -160,25 +160,25 @@ impl Listener {
     }
 
     /// Logs an error once, until another error comes.
-    fn complain(&self, error: &ListenError, said: &mut String) {
-        let complaint = error.to_string();
+    fn log_fault(&self, error: &ListenError, said: &mut String) {
+        let warning = error.to_string();
         let (path, file) = (shown(&self.socket.path), shown(&self.socket.file));
         match error {
             // The client does not run.
             ListenError::Refused(refused) if refused.is_absence() => {}
             ListenError::Nobody | ListenError::Closed => {
-                tracing::debug!("the management socket {path}: {complaint}")
+                tracing::debug!("the management socket {path}: {warning}")
             }
-            _ if *said == complaint => return,
-            ListenError::Busy => tracing::info!("the management socket {path} of {file}: {complaint}"),
+            _ if *said == warning => return,
+            ListenError::Busy => tracing::info!("the management socket {path} of {file}: {warning}"),
             ListenError::Refused(_)
             | ListenError::Stranger(_)
             | ListenError::Nonsense(_)
             | ListenError::Broken(_) => {
-                tracing::warn!("the management socket {path} of {file} is not listened at: {complaint}");
+                tracing::warn!("the management socket {path} of {file} is not listened at: {warning}");
             }
         }
-        *said = complaint;
+        *said = warning;
     }
 
     /// Listens until the client ends, or sends too many unknown lines.

@@ -122,9 +122,9 @@ fn a_socket_that_others_could_have_made_is_not_trusted() {
     let _other = std::os::unix::net::UnixListener::bind(here.path("open/b.sock")).unwrap();
     assert!(matches!(refused(&here.trusted(), &here.path("shut/b.sock")), Refused::Foreign(_)));
     std::fs::write(here.path("run/file"), "").unwrap();
-    assert!(matches!(refused(&here.trusted(), &here.path("run/file")), Refused::Odd(_)));
+    assert!(matches!(refused(&here.trusted(), &here.path("run/file")), Refused::Unexpected(_)));
     symlink(&socket, here.path("run/link")).unwrap();
-    assert!(matches!(refused(&here.trusted(), &here.path("run/link")), Refused::Odd(_)), "a link");
+    assert!(matches!(refused(&here.trusted(), &here.path("run/link")), Refused::Unexpected(_)), "a link");
     let foreign = TrustedRoot { owner: 4_000_000, ..here.trusted() };
     assert!(matches!(refused(&foreign, &socket), Refused::Foreign(_)), "another's");
 }

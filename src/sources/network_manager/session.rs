@@ -43,7 +43,7 @@ pub(super) struct Session {
     failures: u32,
     is_unanswered: bool,
     /// Objects that the log has already called unreadable.
-    complained: BTreeSet<String>,
+    warned: BTreeSet<String>,
 }
 
 /// Whether NetworkManager is on the bus.
@@ -69,7 +69,7 @@ impl Session {
             failures: 0,
             unsettled: 0,
             is_unanswered: false,
-            complained: BTreeSet::new(),
+            warned: BTreeSet::new(),
         }
     }
 
@@ -142,7 +142,7 @@ impl Session {
         self.failures = 0;
         self.unsettled = 0;
         self.is_unanswered = false;
-        self.complained.clear();
+        self.warned.clear();
         self.stale = Stale { plugins: std::mem::take(&mut self.stale.plugins), ..Stale::default() };
         self.manager = match owner {
             Some(owner) => {
@@ -251,7 +251,7 @@ impl Session {
         self.failures = 0;
         self.is_unanswered = false;
         for (path, error) in fresh.failed {
-            if self.complained.insert(path.clone()) {
+            if self.warned.insert(path.clone()) {
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(path, error, "NetworkManager's object cannot be read, going on without it");
             }

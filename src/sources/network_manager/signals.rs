@@ -97,18 +97,18 @@ impl Signal {
         }
         let header = message.header();
         let sender = header.sender()?;
-        let spoken = Spoken {
+        let error_text = Spoken {
             message,
             path: header.path()?.as_str(),
             interface: header.interface()?.as_str(),
             member: header.member()?.as_str(),
         };
         if sender.as_str() == BUS {
-            spoken.by_bus()
+            error_text.by_bus()
         } else if senders.manager.is_some_and(|manager| manager.as_str() == sender.as_str()) {
-            spoken.by_manager()
+            error_text.by_manager()
         } else if senders.plugins.own(sender) {
-            let address = spoken.by_plugin()?;
+            let address = error_text.by_plugin()?;
             Some(Self::Gateway { plugin: sender.to_owned().into(), address })
         } else {
             None

@@ -261,7 +261,7 @@ fn the_device_that_an_openvpn_file_of_roots_names_is_a_tunnel() {
         let by_kernel = if kind == LinkKind::OpenVpn { vec![marked; 2] } else { vec![] };
         assert_eq!(keys(&machine), by_kernel);
         assert!(lost(&machine.step(links(&[]), 2)));
-        assert_eq!(machine.comeback(), Err(NoComeback::OpenVpn("nordvpn0".parse().unwrap())));
+        assert_eq!(machine.reconnect_target(), Err(NoReconnectTarget::OpenVpn("nordvpn0".parse().unwrap())));
     }
     // A card, and a link of PPP, of that name stay uplinks.
     for kind in [LinkKind::Other, LinkKind::Ppp, LinkKind::Veth] {

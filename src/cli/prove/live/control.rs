@@ -8,7 +8,7 @@ use std::thread;
 use nix::sched::{CloneFlags, unshare};
 use rtnetlink::{LinkUnspec, new_connection};
 
-use super::probe::{Ground, Probe};
+use super::probe::{Probe, ProbeContext};
 use super::send::{Sent, send};
 use crate::net::Family;
 
@@ -23,10 +23,11 @@ const IPV6_OFF: [&str; 2] =
 ///
 /// # Errors
 /// There is no such namespace, the net cannot be made, or it did not see or did not drop a probe.
-pub(super) fn control(ground: &Ground) -> Result<usize, String> {
+pub(super) fn control(probe_context: &ProbeContext) -> Result<usize, String> {
     let wires = vec![LOOPBACK.0.to_owned()];
-    let ground = Ground { wires, taken: Vec::new(), containers: Vec::new(), ..ground.clone() };
-    let probes = ground.probes().ok_or("there is no free documentation address")?;
+    let probe_context =
+        ProbeContext { wires, taken: Vec::new(), containers: Vec::new(), ..probe_context.clone() };
+    let probes = probe_context.probes().ok_or("there is no free documentation address")?;
     // The namespace belongs to this thread, and ends with it.
     let thread = thread::spawn(move || in_namespace(probes));
     let sent = thread.join().map_err(|_| "the thread of the control has failed")?;

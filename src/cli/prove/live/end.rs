@@ -15,7 +15,7 @@ pub(in crate::cli::prove) enum End {
     /// A chain on the link dropped it.
     OnLink,
     /// There was no route, or the link is down.
-    NoWay(Errno),
+    NoRoute(Errno),
     /// It went into this tunnel, and the net dropped it there.
     Tunnel(String),
     /// It went to a link that does not lead out, or to this machine itself.
@@ -77,7 +77,7 @@ pub(super) fn end(sent: &Sent, groups: &[(Reached, Vec<String>)]) -> End {
             | Errno::ENXIO
             | Errno::EINVAL
             | Errno::EADDRNOTAVAIL),
-        ) => End::NoWay(*errno),
+        ) => End::NoRoute(*errno),
         _ if probe.origin.container.is_some() => not_known("it did not come out of its container"),
         Some(errno @ (Errno::EPERM | Errno::EACCES | Errno::ENOBUFS | Errno::ECONNREFUSED)) => {
             End::AtSend(*errno)
@@ -104,9 +104,10 @@ mod tests {
     fn of(origin: Origin, how: How, error: Option<Errno>, progress: Progress) -> End {
         let to = "203.0.113.9:53".parse().unwrap();
         let probe = Probe { how, origin: Arc::new(origin), to, on: None, tag: [0; 16] };
-        let places = [Reached::Wire("eth0".to_owned()), Reached::Tunnel("tun0".to_owned()), Reached::Inside];
-        let places = places.map(|place| (place, Vec::new()));
-        end(&Sent { probe, error, progress }, &places)
+        let link_groups =
+            [Reached::Wire("eth0".to_owned()), Reached::Tunnel("tun0".to_owned()), Reached::Inside];
+        let link_groups = link_groups.map(|place| (place, Vec::new()));
+        end(&Sent { probe, error, progress }, &link_groups)
     }
 
     fn seen(passed: bool, seen: bool, caught: Option<usize>) -> Progress {
@@ -137,7 +138,7 @@ mod tests {
             assert!(matches!(end, End::NotKnown(_)), "{end:?}");
         }
         let no_route = end_of(How::Udp, Some(Errno::ENETUNREACH), Progress::default());
-        assert_eq!(no_route, End::NoWay(Errno::ENETUNREACH));
+        assert_eq!(no_route, End::NoRoute(Errno::ENETUNREACH));
         let refused = end_of(How::Udp, Some(Errno::EPERM), Progress::default());
         assert_eq!(refused, End::AtSend(Errno::EPERM));
         assert_eq!(end_of(How::Tcp, None, Progress::default()), End::InFilter);

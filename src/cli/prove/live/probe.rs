@@ -150,7 +150,7 @@ impl fmt::Display for Probe {
 
 /// What the probes are made for.
 #[derive(Debug, Clone)]
-pub(super) struct Ground {
+pub(super) struct ProbeContext {
     pub(super) families: Vec<Family>,
     /// Links that lead out.
     pub(super) wires: Vec<String>,
@@ -163,7 +163,7 @@ pub(super) struct Ground {
     pub(super) taken: Vec<IpNet>,
 }
 
-impl Ground {
+impl ProbeContext {
     /// The probes; `None` if the documentation networks do not have a free address for each of them.
     pub(super) fn probes(&self) -> Option<Vec<Probe>> {
         let mut used = BTreeSet::new();
@@ -237,8 +237,8 @@ impl Ground {
 mod tests {
     use super::*;
 
-    fn ground(taken: &[&str]) -> Ground {
-        Ground {
+    fn probe_context(taken: &[&str]) -> ProbeContext {
+        ProbeContext {
             families: Family::ALL.to_vec(),
             wires: vec!["eth0".to_owned(), "wlan0".to_owned()],
             users: [1000, 0].map(|user| Arc::new(Origin::program(user, None))),
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn each_probe_has_a_free_destination_of_its_own_in_a_documentation_network() {
         let taken = ["192.0.2.0/24", "203.0.113.0/25", "2001:db8::/33"];
-        let probes = ground(&taken).probes().unwrap();
+        let probes = probe_context(&taken).probes().unwrap();
         let destinations: BTreeSet<IpAddr> = probes.iter().map(|probe| probe.to.ip()).collect();
         let tags: BTreeSet<[u8; 16]> = probes.iter().map(|probe| probe.tag).collect();
         assert_eq!((destinations.len(), tags.len()), (probes.len(), probes.len()));
@@ -261,12 +261,12 @@ mod tests {
             assert!(networks.iter().any(|network| network.contains(&address)), "{address}");
         }
         let all = ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"];
-        assert!(ground(&all).probes().is_none());
+        assert!(probe_context(&all).probes().is_none());
     }
 
     #[test]
     fn every_sender_is_tried_on_every_link() {
-        let probes = ground(&[]).probes().unwrap();
+        let probes = probe_context(&[]).probes().unwrap();
         // In each family: 12 without a link, and 14 on each of two links.
         assert_eq!(probes.len(), 2 * (12 + 2 * 14));
         for user in [0, 1000] {

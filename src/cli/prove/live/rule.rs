@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::super::super::why::way;
+use super::super::super::why::route_of;
 use super::super::Read;
 use super::origin::{Attachment, Container};
 use super::probe::{How, Probe};
@@ -65,7 +65,7 @@ async fn asked(probe: &Probe, read: &Read) -> Option<Question> {
     };
     let (destination, port) = (probe.to.ip(), probe.to.port());
     let asked = Asked { destination, protocol: probe.protocol(), port, sender };
-    let (way, chosen) = way(asked, &read.links).await.ok()?;
+    let (way, chosen) = route_of(asked, &read.links).await.ok()?;
     Some(question(probe, way, chosen.unwrap_or(unspecified(family))))
 }
 

@@ -24,7 +24,7 @@ impl End {
             Self::AtSend(_) => "refused-at-send",
             Self::InFilter => "refused-by-filter",
             Self::OnLink => "refused-on-link",
-            Self::NoWay(_) => "no-way",
+            Self::NoRoute(_) => "no-way",
             Self::Tunnel(_) => "tunnel",
             Self::Inside => "inside",
             Self::Listed(_) => "listed",
@@ -39,7 +39,7 @@ impl End {
             Self::AtSend(_) => "when they were sent",
             Self::InFilter => "by a filter",
             Self::OnLink => "on the link",
-            Self::NoWay(_) => "had no route or a link that is down",
+            Self::NoRoute(_) => "had no route or a link that is down",
             Self::Tunnel(_) => "went into a tunnel and were dropped there",
             Self::Inside => "stayed on this machine",
             Self::Listed(_) => "may leave by the contract and were dropped",
@@ -51,7 +51,7 @@ impl End {
     /// The link, the error or the reason.
     fn detail(&self) -> Option<&str> {
         match self {
-            Self::AtSend(errno) | Self::NoWay(errno) => Some(Errno::desc(*errno)),
+            Self::AtSend(errno) | Self::NoRoute(errno) => Some(Errno::desc(*errno)),
             Self::Tunnel(text) | Self::Listed(text) | Self::Fault(text) | Self::NotKnown(text) => Some(text),
             Self::InFilter | Self::OnLink | Self::Inside => None,
         }
@@ -114,7 +114,7 @@ impl Probes {
             End::AtSend(_)
             | End::InFilter
             | End::OnLink
-            | End::NoWay(_)
+            | End::NoRoute(_)
             | End::Tunnel(_)
             | End::Inside
             | End::Listed(_) => None,

@@ -16,7 +16,7 @@ fn lost_at_100(config: &str, file: WireGuardFile) -> (Machine, Vec<Action>) {
 }
 
 fn reconnects(actions: &[Action]) -> bool {
-    actions.iter().any(|action| matches!(action, Action::Reconnect(Comeback::WgQuick(_))))
+    actions.iter().any(|action| matches!(action, Action::Reconnect(ReconnectTarget::WgQuick(_))))
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn a_lost_device_of_wg_quick_is_brought_back_once_its_server_s_name_is_answered(
     assert!(reconnects(&machine.step(Event::Clock, 102)));
     let (mut asked, _) = lost_at_100("", file("office", 7));
     assert!(!reconnects(&asked.step(Event::Clock, 10_000)), "nobody asked for it");
-    assert_eq!(asked.comeback(), Ok(Comeback::WgQuick("office".parse().unwrap())));
+    assert_eq!(asked.reconnect_target(), Ok(ReconnectTarget::WgQuick("office".parse().unwrap())));
 
     let name: HostName = "wg.example.net".to_owned().try_into().unwrap();
     let names = [(name.clone(), Transport::Udp, Port::fixed(51_820))].into();
@@ -68,14 +68,21 @@ fn what_no_unit_of_wg_quick_s_can_bring_back_is_reported() {
     let netdev = WireGuardFile { path: "/etc/systemd/network/a.netdev".to_owned(), ..file("office", 7) };
     let auto = "vpn.reconnect = \"auto\"";
     let (mut machine, _) = lost_at_100(auto, netdev);
-    assert_eq!(machine.comeback(), Err(NoComeback::Networkd(interface())));
+    assert_eq!(machine.reconnect_target(), Err(NoReconnectTarget::Networkd(interface())));
     assert!(!reconnects(&machine.step(Event::Clock, 10_000)));
     let (mut machine, _) = lost_at_100("", file("office", 7));
     let config = Config::parse("vpn.connections = [\"wireguard:home\"]", "test").unwrap();
     machine.step(Event::Config(Box::new(config)), 101);
-    assert_eq!(machine.comeback(), Err(NoComeback::WgQuick(interface())), "it does not count any more");
+    assert_eq!(
+        machine.reconnect_target(),
+        Err(NoReconnectTarget::WgQuick(interface())),
+        "it does not count any more"
+    );
     let (machine, _) = lost_at_100("", file("a=b", 7));
-    assert!(matches!(machine.comeback(), Err(NoComeback::WgQuick(_))), "no unit has such a name");
+    assert!(
+        matches!(machine.reconnect_target(), Err(NoReconnectTarget::WgQuick(_))),
+        "no unit has such a name"
+    );
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub enum ClientProgram {
 
 /// A VPN that can be brought back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Comeback {
+pub enum ReconnectTarget {
     /// NetworkManager's.
     Profile(ManagedVpn),
     /// The device of root's file for wg-quick: systemd starts its unit again.
@@ -71,7 +71,7 @@ pub struct ManagedVpn {
     pub name: String,
 }
 
-impl Comeback {
+impl ReconnectTarget {
     /// The VPN's name for people, as the status shows it.
     pub fn name(&self) -> &str {
         match self {
@@ -83,7 +83,7 @@ impl Comeback {
 
 /// Why there is nothing to bring back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoComeback {
+pub enum NoReconnectTarget {
     /// NetworkManager does not run.
     #[error("NetworkManager is not running; start it with: sudo systemctl start NetworkManager")]
     NoNetworkManager,
@@ -138,12 +138,12 @@ impl Default for Backoff {
 
 impl Backoff {
     /// Forgets the attempts: there is no lost VPN.
-    fn rest(&mut self) {
+    fn reset(&mut self) {
         *self = Self { under_way: self.under_way, ..Self::default() };
     }
 
     /// A VPN is connecting, or cannot be brought back now.
-    fn hold(&mut self) {
+    fn cancel_next(&mut self) {
         self.next = None;
     }
 
@@ -153,15 +153,15 @@ impl Backoff {
     }
 
     /// The VPN is lost. If it carried for longer than the last wait, the attempt before had succeeded,
-    /// and the waits begin again. Its client may still bring it back by itself: `patience` is how many
+    /// and the waits begin again. Its client may still bring it back by itself: `switch_timeout` is how many
     /// seconds it has for that.
-    fn lost(&mut self, patience: u64, now: u64) {
+    fn lost(&mut self, switch_timeout: u64, now: u64) {
         if self.protected.take().is_some_and(|since| now.saturating_sub(since) > self.wait) {
             self.wait = WAIT.0;
         }
         if !self.under_way {
             // If the moment is further away, the clock was set back, or the client has given up.
-            let latest = now.saturating_add(self.wait.max(patience));
+            let latest = now.saturating_add(self.wait.max(switch_timeout));
             self.next = Some(self.next.map_or(latest, |next| next.min(latest)));
         }
     }
@@ -197,15 +197,15 @@ impl Machine {
     /// The VPN that would be brought back now: the one that was there last; else the only one there is.
     ///
     /// # Errors
-    /// [`NoComeback`], for people.
-    pub fn comeback(&self) -> Result<Comeback, NoComeback> {
+    /// [`NoReconnectTarget`], for people.
+    pub fn reconnect_target(&self) -> Result<ReconnectTarget, NoReconnectTarget> {
         let Some(view) = &self.facts.manager else {
-            return self.client().unwrap_or(Err(NoComeback::NoNetworkManager));
+            return self.client().unwrap_or(Err(NoReconnectTarget::NoNetworkManager));
         };
         let counts = |profile: &&Profile| self.facts.config.vpn.counts(&profile.uuid, &profile.id);
         let mut counting = view.profiles.iter().filter(counts);
         let of = |profile: &Profile| {
-            Comeback::Profile(ManagedVpn { uuid: profile.uuid.clone(), name: profile.id.clone() })
+            ReconnectTarget::Profile(ManagedVpn { uuid: profile.uuid.clone(), name: profile.id.clone() })
         };
         if let Some(LastVpn::Profile { uuid, .. }) = self.last()
             && let Some(profile) = counting.clone().find(|profile| profile.uuid == *uuid)
@@ -217,16 +217,16 @@ impl Machine {
         }
         match (counting.next(), counting.next()) {
             (Some(only), None) => Ok(of(only)),
-            (Some(_), Some(_)) => Err(NoComeback::Several),
-            (None, _) => Err(NoComeback::NoProfile),
+            (Some(_), Some(_)) => Err(NoReconnectTarget::Several),
+            (None, _) => Err(NoReconnectTarget::NoProfile),
         }
     }
 
     /// The VPN that was there last, if it was not NetworkManager's.
-    fn client(&self) -> Option<Result<Comeback, NoComeback>> {
+    fn client(&self) -> Option<Result<ReconnectTarget, NoReconnectTarget>> {
         match self.last()?.clone() {
             LastVpn::Client { interface, unit: Some(unit), .. } => {
-                Some(Err(NoComeback::Unit(interface, unit)))
+                Some(Err(NoReconnectTarget::Unit(interface, unit)))
             }
             LastVpn::Client { interface, unit: None, program } => {
                 let all = self.facts.learning.all();
@@ -237,14 +237,14 @@ impl Machine {
                 let is_openvpn = program == ClientProgram::OpenVpn || named_by(Origin::OpenVpn).is_some();
                 Some(match named_by(Origin::WireGuard) {
                     Some((key, _)) if wireguard_path(key).ends_with(".netdev") => {
-                        Err(NoComeback::Networkd(interface))
+                        Err(NoReconnectTarget::Networkd(interface))
                     }
                     Some((key, vpn)) if vpn.counts(key, self.config()) && is_in_a_unit_s_name(&interface) => {
-                        Ok(Comeback::WgQuick(interface))
+                        Ok(ReconnectTarget::WgQuick(interface))
                     }
-                    Some(_) => Err(NoComeback::WgQuick(interface)),
-                    None if is_openvpn => Err(NoComeback::OpenVpn(interface)),
-                    None => Err(NoComeback::Unknown(interface)),
+                    Some(_) => Err(NoReconnectTarget::WgQuick(interface)),
+                    None if is_openvpn => Err(NoReconnectTarget::OpenVpn(interface)),
+                    None => Err(NoReconnectTarget::Unknown(interface)),
                 })
             }
             LastVpn::Profile { .. } => None,
@@ -252,35 +252,39 @@ impl Machine {
     }
 
     /// Whether this VPN carries now.
-    pub fn carries(&self, comeback: &Comeback) -> bool {
-        self.claims.stands_as(comeback, Standing::Carrying)
+    pub fn carries(&self, reconnect_target: &ReconnectTarget) -> bool {
+        self.claims.stands_as(reconnect_target, Standing::Carrying)
     }
 
     /// Begins the attempt that is due, if there is one.
-    pub(super) fn come_back(&mut self, now: u64) -> Option<Action> {
+    pub(super) fn begin_attempt_if_due(&mut self, now: u64) -> Option<Action> {
         let wanted = self.facts.config.vpn.reconnect == Reconnect::Auto && self.state() != State::Paused;
-        let comeback = if wanted { self.comeback().ok() } else { None };
+        let reconnect_target = if wanted { self.reconnect_target().ok() } else { None };
         let (claims, routed_past) = (&self.claims, Standing::Failed(Reason::RoutedPast));
-        let is_routed_past = |comeback: &Comeback| claims.stands_as(comeback, routed_past);
-        let patience = comeback.as_ref().map_or(0, |comeback| self.patience(comeback));
-        match (self.state_without_pause(), &comeback) {
+        let is_routed_past =
+            |reconnect_target: &ReconnectTarget| claims.stands_as(reconnect_target, routed_past);
+        let switch_timeout =
+            reconnect_target.as_ref().map_or(0, |reconnect_target| self.switch_timeout(reconnect_target));
+        match (self.state_without_pause(), &reconnect_target) {
             (State::Protected, _) => self.backoff.protected(now),
             // Its tunnel is there. To start it again does not remove the routes that lead past it.
-            (State::Lost, Some(comeback)) if is_routed_past(comeback) => self.backoff.hold(),
-            (State::Lost, Some(_)) => self.backoff.lost(patience, now),
-            (State::Lost, None) | (State::Connecting, _) => self.backoff.hold(),
-            (State::Locked | State::Paused, _) => self.backoff.rest(),
+            (State::Lost, Some(reconnect_target)) if is_routed_past(reconnect_target) => {
+                self.backoff.cancel_next()
+            }
+            (State::Lost, Some(_)) => self.backoff.lost(switch_timeout, now),
+            (State::Lost, None) | (State::Connecting, _) => self.backoff.cancel_next(),
+            (State::Locked | State::Paused, _) => self.backoff.reset(),
         }
         if self.state_without_pause() == State::Lost && self.awaits_names(now) {
             return None;
         }
-        comeback.filter(|_| self.backoff.begin(now)).map(Action::Reconnect)
+        reconnect_target.filter(|_| self.backoff.begin(now)).map(Action::Reconnect)
     }
 
     /// Has the names of wg-quick's servers looked up once after the loss: wg-quick looks them up only when it
     /// starts, and a server may have moved. Returns whether an answer is still missing.
     fn awaits_names(&mut self, now: u64) -> bool {
-        let Ok(Comeback::WgQuick(interface)) = self.comeback() else { return false };
+        let Ok(ReconnectTarget::WgQuick(interface)) = self.reconnect_target() else { return false };
         let file = self.facts.learning.file_of(&interface).filter(|vpn| vpn.origin == Origin::WireGuard);
         let Some(file) = file else { return false };
         // A time ahead of the clock means that the clock was set back: then the known addresses are used.
@@ -289,8 +293,8 @@ impl Machine {
     }
 
     /// How long a client may try by itself: while it runs, its server is silent, and it has other servers.
-    fn patience(&self, comeback: &Comeback) -> u64 {
-        let Comeback::Profile(ManagedVpn { uuid, .. }) = comeback else { return 0 };
+    fn switch_timeout(&self, reconnect_target: &ReconnectTarget) -> u64 {
+        let ReconnectTarget::Profile(ManagedVpn { uuid, .. }) = reconnect_target else { return 0 };
         let profiles = self.facts.manager.iter().flat_map(|view| &view.profiles);
         let mut profiles = profiles.filter(|profile| profile.uuid == *uuid);
         let several = profiles.any(|profile| profile.endpoints.len() + profile.names.len() > 1);

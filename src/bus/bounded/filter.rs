@@ -26,7 +26,7 @@ pub(super) enum Next {
     Give,
     /// Read at most this many bytes directly into the caller's buffer.
     Pass(usize),
-    /// Read at most this many bytes and hand them to [`Sieve::take`].
+    /// Read at most this many bytes and hand them to [`MessageFilter::take`].
     Take(usize),
 }
 
@@ -45,7 +45,7 @@ enum State {
 }
 
 #[derive(Debug)]
-pub(super) struct Sieve {
+pub(super) struct MessageFilter {
     state: State,
     /// The bytes of the current message that are not passed on yet.
     taken: Vec<u8>,
@@ -53,13 +53,13 @@ pub(super) struct Sieve {
     ready: Vec<u8>,
 }
 
-impl Default for Sieve {
+impl Default for MessageFilter {
     fn default() -> Self {
         Self { state: State::Line, taken: Vec::new(), ready: Vec::new() }
     }
 }
 
-impl Sieve {
+impl MessageFilter {
     pub(super) fn next(&self) -> Next {
         if !self.ready.is_empty() {
             return Next::Give;
@@ -89,7 +89,7 @@ impl Sieve {
         }
     }
 
-    /// Takes bytes of the stream: at most as many as [`Sieve::next`] asked for.
+    /// Takes bytes of the stream: at most as many as [`MessageFilter::next`] asked for.
     pub(super) fn take(&mut self, bytes: &[u8]) {
         match self.state {
             State::Line => {
@@ -159,29 +159,29 @@ impl State {
 /// stored at once.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn passed_on(bytes: &[u8], step: usize) -> (Vec<u8>, usize) {
-    let (mut sieve, mut rest, mut out, mut most) = (Sieve::default(), bytes, Vec::new(), 0);
+    let (mut filter, mut rest, mut out, mut most) = (MessageFilter::default(), bytes, Vec::new(), 0);
     loop {
         let mut buffer = vec![0; step];
-        match sieve.next() {
+        match filter.next() {
             Next::Give => {
-                let length = sieve.give(&mut buffer);
+                let length = filter.give(&mut buffer);
                 out.extend(&buffer[..length]);
             }
             Next::Pass(_) | Next::Take(_) if rest.is_empty() => return (out, most),
             Next::Pass(length) => {
                 let (now, later) = rest.split_at(length.min(step).min(rest.len()));
                 out.extend(now);
-                sieve.passed(now.len());
+                filter.passed(now.len());
                 rest = later;
             }
             Next::Take(length) => {
                 assert!(length > 0, "a reader would take it for the end of the stream");
                 let (now, later) = rest.split_at(length.min(step).min(rest.len()));
-                sieve.take(now);
+                filter.take(now);
                 rest = later;
             }
         }
-        most = most.max(sieve.ready.capacity() + sieve.taken.capacity());
+        most = most.max(filter.ready.capacity() + filter.taken.capacity());
     }
 }
 

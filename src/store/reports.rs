@@ -29,7 +29,7 @@ const UNFINISHED: u64 = 60_000_000_000;
 
 /// A report that a hook left, and its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftReport {
+pub struct StoredReport {
     /// The report, with its time.
     pub dated: DatedReport,
     path: PathBuf,
@@ -45,7 +45,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Io`]: then the report is lost.
-    pub fn leave_report(&self, dated: &DatedReport) -> Result<(), StoreError> {
+    pub fn store_report(&self, dated: &DatedReport) -> Result<(), StoreError> {
         let folder = self.reports();
         make(&folder)?;
         make_room(&folder, dated);
@@ -60,11 +60,11 @@ impl Store {
         })
     }
 
-    /// The reports that hooks left, the oldest first. The files stay until [`Store::forget_left`].
+    /// The reports that hooks left, the oldest first. The files stay until [`Store::remove_stored`].
     ///
     /// # Errors
     /// [`StoreError::Io`]: the folder cannot be read, or another user than root may write to it.
-    pub fn left_reports(&self, now: u64) -> Result<Vec<LeftReport>, StoreError> {
+    pub fn stored_reports(&self, now: u64) -> Result<Vec<StoredReport>, StoreError> {
         let folder = self.reports();
         match check(&folder) {
             Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
@@ -73,14 +73,14 @@ impl Store {
             checked => checked?,
         }
         remove_unfinished(&folder, now);
-        let mut left: Vec<LeftReport> = names(&folder, MAX_READ)
+        let mut left: Vec<StoredReport> = names(&folder, MAX_READ)
             .into_iter()
             .filter_map(|name| {
                 let path = folder.join(name);
                 match read(&path) {
                     Ok(mut dated) => {
                         dated.at = dated.at.min(now);
-                        Some(LeftReport { dated, path })
+                        Some(StoredReport { dated, path })
                     }
                     Err(error) => {
                         tracing::warn!(
@@ -103,7 +103,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Io`]
-    pub fn forget_left(&self, left: &LeftReport) -> Result<(), StoreError> {
+    pub fn remove_stored(&self, left: &StoredReport) -> Result<(), StoreError> {
         remove(&left.path)
     }
 }
@@ -208,7 +208,7 @@ mod tests {
     }
 
     fn left(store: &Store, now: u64) -> Vec<DatedReport> {
-        store.left_reports(now).unwrap().into_iter().map(|left| left.dated).collect()
+        store.stored_reports(now).unwrap().into_iter().map(|left| left.dated).collect()
     }
 
     #[test]
@@ -216,11 +216,11 @@ mod tests {
         let (_folder, store) = store();
         assert_eq!(left(&store, 9), [], "no folder, no reports");
         for one in [up(2, "tun1"), up(1, "tun0"), up(30, "tun2")] {
-            store.leave_report(&one).unwrap();
+            store.store_report(&one).unwrap();
         }
         assert_eq!(left(&store, 9), [up(1, "tun0"), up(2, "tun1"), up(9, "tun2")], "none from the future");
-        for one in store.left_reports(9).unwrap() {
-            store.forget_left(&one).unwrap();
+        for one in store.stored_reports(9).unwrap() {
+            store.remove_stored(&one).unwrap();
         }
         assert_eq!(left(&store, 9), []);
     }
@@ -229,11 +229,11 @@ mod tests {
     fn a_newer_report_replaces_an_older_one_and_the_number_is_bounded() {
         let (_folder, store) = store();
         for at in 0..100 {
-            store.leave_report(&up(at, "tun0")).unwrap();
+            store.store_report(&up(at, "tun0")).unwrap();
         }
         assert_eq!(left(&store, SECOND), [up(99, "tun0")]);
         for at in 100..300 {
-            store.leave_report(&up(at, &format!("tun{at}"))).unwrap();
+            store.store_report(&up(at, &format!("tun{at}"))).unwrap();
         }
         let all = left(&store, SECOND);
         assert_eq!((all.len(), all[0].at, all[63].at), (MAX_LEFT, 236, 299));
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn only_plain_small_files_that_nobody_else_can_write_are_reports() {
         let (folder, store) = store();
-        store.leave_report(&up(1, "tun0")).unwrap();
+        store.store_report(&up(1, "tun0")).unwrap();
         let reports = store.reports();
         let name = std::fs::read_dir(&reports).unwrap().next().unwrap().unwrap().path();
         let text = std::fs::read(&name).unwrap();
@@ -265,11 +265,11 @@ mod tests {
     #[test]
     fn a_folder_that_others_can_write_to_holds_no_reports() {
         let (folder, store) = store();
-        store.leave_report(&up(1, "tun0")).unwrap();
+        store.store_report(&up(1, "tun0")).unwrap();
         std::fs::set_permissions(store.reports(), Permissions::from_mode(0o777)).unwrap();
-        assert!(store.left_reports(2).is_err() && store.leave_report(&up(2, "tun0")).is_err());
+        assert!(store.stored_reports(2).is_err() && store.store_report(&up(2, "tun0")).is_err());
         std::fs::rename(store.reports(), folder.path().join("moved")).unwrap();
         symlink(folder.path().join("moved"), store.reports()).unwrap();
-        assert!(store.left_reports(2).is_err() && store.leave_report(&up(2, "tun0")).is_err());
+        assert!(store.stored_reports(2).is_err() && store.store_report(&up(2, "tun0")).is_err());
     }
 }

@@ -94,10 +94,10 @@ impl Story {
     }
 }
 
-fn uuid(comeback: &Comeback) -> String {
-    match comeback {
-        Comeback::Profile(profile) => profile.uuid.clone(),
-        Comeback::WgQuick(interface) => panic!("{interface}"),
+fn uuid(reconnect_target: &ReconnectTarget) -> String {
+    match reconnect_target {
+        ReconnectTarget::Profile(profile) => profile.uuid.clone(),
+        ReconnectTarget::WgQuick(interface) => panic!("{interface}"),
     }
 }
 
@@ -220,7 +220,7 @@ fn nothing_is_attempted_while_a_vpn_is_connecting_or_no_manager_is_there() {
     story.fail();
     story.step(Event::NetworkManager(None));
     assert_eq!(story.until_next(), None);
-    assert_eq!(story.machine.comeback(), Err(NoComeback::NoNetworkManager));
+    assert_eq!(story.machine.reconnect_target(), Err(NoReconnectTarget::NoNetworkManager));
 }
 
 #[test]
@@ -241,30 +241,30 @@ fn a_connection_that_the_agent_ends_does_not_count_as_ended_by_the_user() {
 #[test]
 fn the_last_vpn_or_the_only_profile_is_brought_back() {
     let mut story = Story::new(Reconnect::Ask);
-    assert_eq!(story.machine.comeback(), Err(NoComeback::NoNetworkManager));
+    assert_eq!(story.machine.reconnect_target(), Err(NoReconnectTarget::NoNetworkManager));
     story.step(view(&[], None));
-    assert_eq!(story.machine.comeback(), Err(NoComeback::NoProfile));
+    assert_eq!(story.machine.reconnect_target(), Err(NoReconnectTarget::NoProfile));
     story.step(view(&["b", "a"], None));
-    assert_eq!(story.machine.comeback(), Err(NoComeback::Several));
+    assert_eq!(story.machine.reconnect_target(), Err(NoReconnectTarget::Several));
     story.step(view(&["a"], None));
-    assert_eq!(uuid(&story.machine.comeback().unwrap()), "a");
+    assert_eq!(uuid(&story.machine.reconnect_target().unwrap()), "a");
 
     let mut story = Story::protected(Reconnect::Ask);
     story.lose();
     story.step(view(&["b", "a"], None));
-    assert_eq!(uuid(&story.machine.comeback().unwrap()), "a");
+    assert_eq!(uuid(&story.machine.reconnect_target().unwrap()), "a");
     let last = story.machine.last().cloned();
     // The next agent knows it too.
     let mut next = Story::remembering(Reconnect::Ask, Remembered { last, ..Remembered::default() });
     next.step(view(&["b", "a"], None));
-    assert_eq!(uuid(&next.machine.comeback().unwrap()), "a");
+    assert_eq!(uuid(&next.machine.reconnect_target().unwrap()), "a");
     // A profile that was deleted, or does not count, is not brought back.
     next.step(view(&["b"], None));
-    assert_eq!(uuid(&next.machine.comeback().unwrap()), "b");
+    assert_eq!(uuid(&next.machine.reconnect_target().unwrap()), "b");
     let mut config = Config::default();
     config.vpn.connections = vec!["other".into()];
     story.step(Event::Config(Box::new(config)));
-    assert_eq!(story.machine.comeback(), Err(NoComeback::NoProfile));
+    assert_eq!(story.machine.reconnect_target(), Err(NoReconnectTarget::NoProfile));
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn the_plan_says_who_must_restart_a_plain_client() {
     assert_eq!(story.machine.state_without_pause(), State::Protected);
     story.step(Event::ClientExited { pid: 7 });
     assert_eq!(story.machine.state_without_pause(), State::Lost);
-    let said = story.machine.comeback().unwrap_err().to_string();
+    let said = story.machine.reconnect_target().unwrap_err().to_string();
     assert!(said.ends_with("sudo systemctl restart openvpn-client@work.service"), "{said}");
     assert_eq!(story.until_next(), None, "another VPN is not what was lost");
 }
@@ -317,7 +317,7 @@ fn plain_tunnel_is_lost(report: bool) -> Story {
 
 #[test]
 fn only_a_tunnel_that_openvpn_reported_is_called_openvpn_s() {
-    let said = |story: &Story| story.machine.comeback().unwrap_err().to_string();
+    let said = |story: &Story| story.machine.reconnect_target().unwrap_err().to_string();
     let unknown = plain_tunnel_is_lost(false);
     assert!(!said(&unknown).to_lowercase().contains("openvpn"), "{}", said(&unknown));
     let openvpn = plain_tunnel_is_lost(true);
@@ -335,6 +335,6 @@ fn only_a_tunnel_that_openvpn_reported_is_called_openvpn_s() {
 fn a_tunnel_that_an_older_version_stored_is_of_an_unknown_program() {
     let last = serde_json::from_str(r#"{"client":{"interface":"tun0","unit":null}}"#).unwrap();
     let story = Story::remembering(Reconnect::Ask, Remembered { last, ..Remembered::default() });
-    let said = story.machine.comeback().unwrap_err();
-    assert_eq!(said, NoComeback::Unknown("tun0".parse().unwrap()));
+    let said = story.machine.reconnect_target().unwrap_err();
+    assert_eq!(said, NoReconnectTarget::Unknown("tun0".parse().unwrap()));
 }

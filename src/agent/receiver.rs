@@ -25,14 +25,14 @@ const REPORTS: usize = 64;
 const REPORTS_OF_CLIENTS: usize = 32;
 
 /// Why another report of a VPN client is refused while a program runs.
-const TOO_MANY: &str = "too many reports wait for a firewall program to end; report again later";
+const TOO_MANY_REPORTS: &str = "too many reports wait for a firewall program to end; report again later";
 
 /// Why a report of a process other than root's was refused.
-const NOT_YOURS: &str = "the VPN client of this tunnel may report the loss of the tunnel, and its return; \
+const NOT_THE_CLIENT: &str = "the VPN client of this tunnel may report the loss of the tunnel, and its return; \
                          this call comes from another process, or reports something else";
 
 /// Receives the requests and the reports of callers on the bus, also while the loop waits for a program.
-pub(super) struct Attendant {
+pub(super) struct RequestReceiver {
     inbox: Inbox,
     /// Requests that came while a program ran, and have to wait for its end. The bus limits their number for
     /// each user.
@@ -44,7 +44,7 @@ pub(super) struct Attendant {
     notices: Backlog,
 }
 
-impl Attendant {
+impl RequestReceiver {
     pub(super) fn new(inbox: Inbox, status: watch::Sender<Status>, notices: Backlog) -> Self {
         let watchdog = watchdog_interval().map(tokio::time::interval);
         Self { inbox, waiting: VecDeque::new(), reports: VecDeque::new(), watchdog, status, notices }
@@ -78,10 +78,10 @@ impl Attendant {
     }
 
     /// Waits until some work with the rules has ended. Until then nothing else reads or changes the rules.
-    pub(super) async fn attend<T>(&mut self, machine: &Machine, work: impl Future<Output = T>) -> T {
+    pub(super) async fn run<T>(&mut self, machine: &Machine, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         loop {
-            if let Some(result) = self.attend_while(machine, work.as_mut(), |_| true).await {
+            if let Some(result) = self.run_while(machine, work.as_mut(), |_| true).await {
                 return result;
             }
         }
@@ -89,13 +89,13 @@ impl Attendant {
 
     /// The same for work that opens: if it hangs and somebody asks to close, it is given up. Then the result is
     /// `None`.
-    pub(super) async fn attend_unless_closed<T>(
+    pub(super) async fn run_unless_closed<T>(
         &mut self,
         machine: &Machine,
         work: impl Future<Output = T>,
     ) -> Option<T> {
         let work = std::pin::pin!(work);
-        self.attend_while(machine, work, |waiting| {
+        self.run_while(machine, work, |waiting| {
             !waiting.iter().any(|request| matches!(request, Request::Resume(..)))
         })
         .await
@@ -103,7 +103,7 @@ impl Attendant {
 
     /// Waits until the work has ended. Once it is slow, also until `goes_on` is false for the requests that
     /// wait.
-    async fn attend_while<T>(
+    async fn run_while<T>(
         &mut self,
         machine: &Machine,
         mut work: Pin<&mut impl Future<Output = T>>,
@@ -118,7 +118,7 @@ impl Attendant {
                 () = tick(&mut self.watchdog) => notify(&[NotifyState::Watchdog]),
                 () = tokio::time::sleep_until(slow), if pace == Pace::Usual => {
                     pace = Pace::Slow;
-                    self.tell_that_it_is_slow(machine);
+                    self.report_slow_work(machine);
                 }
                 Some(report) = self.inbox.reports.recv(), if has_room => self.take(machine, report, pace),
                 Some(request) = self.inbox.requests.recv() => self.take(machine, request, pace),
@@ -132,7 +132,7 @@ impl Attendant {
     }
 
     /// Reports that a firewall program is slow: until the work has ended, it is not known which rules are in force.
-    fn tell_that_it_is_slow(&mut self, machine: &Machine) {
+    fn report_slow_work(&mut self, machine: &Machine) {
         let pending = pending();
         tracing::warn!("{pending}");
         let status = self.status.borrow().clone().found(Enforcement::Unknown(Unread::Failed));
@@ -151,7 +151,7 @@ impl Attendant {
             Request::Report(_, Reporter::Client(_), answer)
                 if self.reports_of_clients() >= REPORTS_OF_CLIENTS =>
             {
-                let _ = answer.send(Err(TOO_MANY.to_owned()));
+                let _ = answer.send(Err(TOO_MANY_REPORTS.to_owned()));
             }
             Request::Report(dated, reporter, answer) => {
                 if is_accepted(machine, &dated, &reporter, answer) {
@@ -185,7 +185,7 @@ pub(super) fn is_accepted(
     answer: oneshot::Sender<Answer>,
 ) -> bool {
     let is_accepted = machine.may_report(&dated.report, reporter);
-    let _ = answer.send(if is_accepted { Ok(()) } else { Err(NOT_YOURS.to_owned()) });
+    let _ = answer.send(if is_accepted { Ok(()) } else { Err(NOT_THE_CLIENT.to_owned()) });
     is_accepted
 }
 
@@ -200,20 +200,20 @@ fn pending() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bus::{Asker, RequestSender, request_channel};
+    use crate::bus::{RequestSender, Requester, request_channel};
     use crate::config::Config;
     use crate::status::Enforcement;
     use crate::vpn::{Remembered, Report, ReportKind, Situation};
 
-    fn attendant() -> (Attendant, RequestSender, Machine) {
+    fn receiver() -> (RequestReceiver, RequestSender, Machine) {
         let (requests, inbox) = request_channel();
         let status = Status::new(&Situation::default(), 0, Enforcement::Enforced, false);
-        let attendant = Attendant::new(inbox, watch::Sender::new(status), Backlog::default());
-        (attendant, requests, Machine::new(Config::default(), Remembered::default(), 0))
+        let receiver = RequestReceiver::new(inbox, watch::Sender::new(status), Backlog::default());
+        (receiver, requests, Machine::new(Config::default(), Remembered::default(), 0))
     }
 
     fn resume(answer: oneshot::Sender<Answer>) -> Request {
-        Request::Resume(Asker { uid: 1000, name: None }, answer)
+        Request::Resume(Requester { uid: 1000, name: None }, answer)
     }
 
     fn report(answer: oneshot::Sender<Answer>) -> Request {
@@ -230,7 +230,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_report_is_heard_though_any_number_of_requests_wait_for_a_program_that_hangs() {
-        let (mut attendant, requests, machine) = attendant();
+        let (mut receiver, requests, machine) = receiver();
         for _ in 0..500 {
             let requests = requests.clone();
             tokio::spawn(async move { requests.ask(resume).await });
@@ -238,18 +238,18 @@ mod tests {
         // The program hangs until the hook is answered.
         let hook = tokio::spawn(async move { requests.ask(report).await });
         let hangs = tokio::time::timeout(Duration::from_secs(60), hook);
-        let heard = attendant.attend(&machine, hangs).await;
+        let heard = receiver.run(&machine, hangs).await;
         assert!(matches!(heard, Ok(Ok(Some(Ok(()))))), "the hook waits for a firewall program: {heard:?}");
-        assert!(attendant.next_report().is_some());
+        assert!(receiver.next_report().is_some());
     }
 
     #[tokio::test]
     async fn work_that_opens_and_hangs_is_given_up_when_somebody_closes() {
-        let (mut attendant, requests, machine) = attendant();
+        let (mut receiver, requests, machine) = receiver();
         let closes = tokio::spawn(async move { requests.ask(resume).await });
         let hangs = std::future::pending::<()>();
-        assert!(attendant.attend_unless_closed(&machine, hangs).await.is_none());
-        assert!(matches!(attendant.next().await, Some(Request::Resume(..))), "the request is served next");
+        assert!(receiver.run_unless_closed(&machine, hangs).await.is_none());
+        assert!(matches!(receiver.next().await, Some(Request::Resume(..))), "the request is served next");
         assert!(!closes.is_finished());
     }
 }
