@@ -151,7 +151,7 @@ impl Agent {
         fallback: Fallback,
     ) -> Result<(Commit, Option<Program>), FirewallError> {
         if read == Read::Everything {
-            self.rules.firewall.distrust();
+            self.rules.firewall.require_full_read();
         }
         let before = Drift::before_commit();
         let commit = async {

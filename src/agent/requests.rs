@@ -107,12 +107,12 @@ impl Agent {
         if config.firewall == old {
             return self.try_rules(ruleset).await;
         }
-        self.receiver.run(&self.machine, self.rules.firewall.disown()).await;
+        self.receiver.run(&self.machine, self.rules.firewall.give_up_ownership()).await;
         self.rules.firewall = Firewall::of_agent(&config.firewall);
         self.rules.applied = None;
         let result = self.try_rules(ruleset).await;
         if result.is_err() {
-            self.receiver.run(&self.machine, self.rules.firewall.disown()).await;
+            self.receiver.run(&self.machine, self.rules.firewall.give_up_ownership()).await;
             self.rules.firewall = Firewall::of_agent(&old);
         }
         result

@@ -17,7 +17,7 @@ use crate::doctor::{
     BackendsInUse, Files, Finding, NotificationFault, OwnVerdict, Proof, Refused, SecondReading, Snapshot,
     diagnose, second_reader, text_of,
 };
-use crate::firewall::{Dump, Firewall, holds_any};
+use crate::firewall::{Dump, Firewall, has_rules};
 use crate::net::{Family, Host};
 use crate::sources::docker;
 use crate::status::Status;
@@ -205,7 +205,7 @@ async fn backends_in_use(files: &Files) -> BackendsInUse {
     let used = files.has_legacy_tables();
     let holds = async |backend| {
         for family in Family::ALL {
-            if holds_any(backend, family).await {
+            if has_rules(backend, family).await {
                 return true;
             }
         }

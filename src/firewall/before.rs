@@ -47,7 +47,7 @@ impl Dump {
 
     /// Whether the article's scripts made these rules: its chain has rules, and tunwarden's own chains have
     /// none.
-    pub fn is_the_articles(&self) -> bool {
+    pub fn is_from_article(&self) -> bool {
         let chains = self.ipv4.contains("-A OUTPUT_VPN_KILL_SWITCH ") || !self.later_chains().is_empty();
         chains && !self.is_ours()
     }
@@ -69,7 +69,7 @@ impl Dump {
     }
 
     /// Whether it holds any rule, or a policy DROP.
-    pub fn holds_any(&self) -> bool {
+    pub fn has_rules(&self) -> bool {
         let mut lines = self.ipv4.lines().chain(self.ipv6.lines());
         lines.any(|line| line.starts_with("-A ") || line.contains(" DROP ["))
     }
@@ -139,7 +139,7 @@ fn of_our_tables(save: &str) -> String {
 }
 
 /// Whether a family holds any rule, or a policy DROP, in one backend of iptables.
-pub async fn holds_any(backend: Backend, family: Family) -> bool {
+pub async fn has_rules(backend: Backend, family: Family) -> bool {
     let text = tool::save(backend, family).await.unwrap_or_default();
     text.lines().any(|line| line.starts_with("-A ") || line.contains(" DROP ["))
 }

@@ -21,14 +21,14 @@ impl Firewall {
     /// layer that the configuration does not name, after the others hold the rules.
     ///
     /// If a layer or a family refuses, all of them go back to the rules before, if those rules are safe in
-    /// place of `ruleset` ([`Ruleset::may_stand_for`]). Otherwise the layer or family that refused is closed
+    /// place of `ruleset` ([`Ruleset::may_replace`]). Otherwise the layer or family that refused is closed
     /// completely.
     ///
     /// # Errors
     /// See [`FirewallError`]. [`FirewallError::is_open`] and [`FirewallError::is_open_on_wires`] say what may
     /// leave in clear.
     pub async fn commit(&mut self, ruleset: &Ruleset) -> Result<Commit, FirewallError> {
-        let before = self.held.take().filter(|before| before.may_stand_for(ruleset));
+        let before = self.held.take().filter(|before| before.may_replace(ruleset));
         self.commit_or_go_back(ruleset, before).await
     }
 
@@ -44,7 +44,7 @@ impl Firewall {
         if ruleset.is_paused() && before.is_some() {
             // Every layer and family takes the rules of the pause before one of them opens. A kernel that
             // refuses them, or a program that hangs, shows here, where nothing is open.
-            self.put_or_go_back(&ruleset.rehearsal(), before.clone(), Order::AtOnce).await?;
+            self.put_or_go_back(&ruleset.trial(), before.clone(), Order::AtOnce).await?;
         }
         self.commit_or_go_back(ruleset, before).await.map(|commit| repaired.and(commit))
     }
@@ -73,7 +73,7 @@ impl Firewall {
             && let Some(before) = before
         {
             let why = outcome.into_why();
-            self.distrust();
+            self.require_full_read();
             outcome = self.put(&before, Order::AtOnce).await;
             // If the rules are the same, the second attempt has put them in force.
             if !outcome.is_refused() && before != *ruleset {
@@ -97,7 +97,7 @@ impl Firewall {
         let commit = match commit {
             Ok(commit) => commit,
             Err(why) => {
-                let why = self.say_what_is_open(why);
+                let why = self.with_open_wires(why);
                 return Err(self.close_routes(why).await);
             }
         };
@@ -116,7 +116,7 @@ impl Firewall {
         match self.differences(&held).await {
             Ok(lines) if lines.is_empty() => Ok(Commit::AsPlanned),
             Ok(_) => {
-                self.distrust();
+                self.require_full_read();
                 self.commit_or_go_back(&held, None).await
             }
             Err(why) => Err(FirewallError::NotOpened(describe(&why))),
@@ -124,9 +124,9 @@ impl Firewall {
     }
 
     async fn put(&mut self, ruleset: &Ruleset, order: Order) -> Outcome {
-        let patience = self.patience(ruleset);
+        let timeout = self.timeout(ruleset);
         let iptables = commit_iptables(self.iptables.as_mut(), ruleset, order);
-        let nftables = commit_nftables(self.nftables.as_mut(), ruleset, patience);
+        let nftables = commit_nftables(self.nftables.as_mut(), ruleset, timeout);
         let outcome = match order {
             Order::AtOnce => {
                 // nf_tables begins, because it closes within milliseconds.
@@ -140,7 +140,7 @@ impl Firewall {
         };
         match ruleset.paused_until() {
             // The rules of a rehearsal open nothing.
-            Some(ends) if !is_to_come(ends) => {}
+            Some(ends) if !is_in_future(ends) => {}
             Some(ends) => self.pause_ends = self.pause_ends.max(Some(ends)),
             None if outcome.nftables.is_ok() => self.pause_ends = None,
             None => {}
@@ -150,16 +150,16 @@ impl Firewall {
 
     /// How long nf_tables may take for these rules. Somebody waits for an answer while the other layer is closed
     /// already.
-    fn patience(&self, ruleset: &Ruleset) -> Option<Duration> {
+    fn timeout(&self, ruleset: &Ruleset) -> Option<Duration> {
         let closes = !ruleset.is_paused() && self.pause_ends.is_some();
         (self.run == Run::Once || closes).then_some(CLOSING)
     }
 
     /// A layer that was not closed may still hold the rules of a pause.
-    fn say_what_is_open(&self, why: FirewallError) -> FirewallError {
+    fn with_open_wires(&self, why: FirewallError) -> FirewallError {
         match (why, self.pause_ends) {
             (FirewallError::OneLayer { layer: Layer::Nftables, source }, Some(until))
-                if is_to_come(until) =>
+                if is_in_future(until) =>
             {
                 FirewallError::WiresOpen { until, source }
             }
@@ -197,7 +197,7 @@ impl Firewall {
             return why;
         }
         self.routes = Routes::MaybeShut;
-        match routing::shut(&families).await {
+        match routing::prohibit(&families).await {
             Ok(()) => FirewallError::ClosedByRouting { families, source: Box::new(why) },
             Err(error) => {
                 tracing::error!("{}", describe(&error));
@@ -223,7 +223,7 @@ impl Firewall {
     }
 }
 
-fn is_to_come(moment: Timestamp) -> bool {
+fn is_in_future(moment: Timestamp) -> bool {
     u64::try_from(moment.as_second()).is_ok_and(|moment| moment > system::now())
 }
 
@@ -276,15 +276,15 @@ async fn commit_iptables(
 async fn commit_nftables(
     layer: Option<&mut Nftables>,
     ruleset: &Ruleset,
-    patience: Option<Duration>,
+    timeout: Option<Duration>,
 ) -> LayerResult {
     let Some(layer) = layer else { return Ok(None) };
-    let Some(patience) = patience else { return layer.commit(ruleset).await };
-    match tokio::time::timeout(patience, layer.commit(ruleset)).await {
+    let Some(timeout) = timeout else { return layer.commit(ruleset).await };
+    match tokio::time::timeout(timeout, layer.commit(ruleset)).await {
         Ok(result) => result,
         Err(_) => {
             layer.abandon();
-            Err(KernelError::TimedOut(patience).into())
+            Err(KernelError::TimedOut(timeout).into())
         }
     }
 }
@@ -295,7 +295,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::firewall::nftables::in_lane;
+    use crate::firewall::nftables::in_worker;
     use crate::policy::last_resort;
 
     /// The thread for nf_tables is blocked, in place of the kernel: no work of it begins.
@@ -305,7 +305,7 @@ mod tests {
         runtime.block_on(async {
             let (begun, has_begun) = mpsc::channel();
             let (end, ends) = mpsc::channel::<()>();
-            let stuck = tokio::spawn(in_lane(move || {
+            let stuck = tokio::spawn(in_worker(move || {
                 begun.send(()).unwrap();
                 ends.recv().unwrap();
                 Ok(())
@@ -331,10 +331,10 @@ mod tests {
     fn lock_and_the_end_of_a_pause_wait_for_nf_tables_for_a_limited_time() {
         let config = Config::default().firewall;
         let locked = last_resort();
-        assert_eq!(Firewall::new(&config).patience(&locked), Some(CLOSING));
+        assert_eq!(Firewall::new(&config).timeout(&locked), Some(CLOSING));
         let mut agent = Firewall::of_agent(&config);
-        assert_eq!(agent.patience(&locked), None, "nobody waits for it");
+        assert_eq!(agent.timeout(&locked), None, "nobody waits for it");
         agent.pause_ends = Some(Timestamp::UNIX_EPOCH);
-        assert_eq!(agent.patience(&locked), Some(CLOSING));
+        assert_eq!(agent.timeout(&locked), Some(CLOSING));
     }
 }

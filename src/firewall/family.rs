@@ -162,9 +162,9 @@ async fn repair(
         switch_on(family, name).map_err(|error| FirewallError::Dormant(name, error))?;
         tool::count(1);
     }
-    let taken_out = plan::taken_out(family, tables, &found);
-    if !taken_out.is_empty() {
-        *seen = std::mem::replace(seen, Commit::AsPlanned).and(Commit::Mended(taken_out));
+    let removed_rules = plan::removed_rules(family, tables, &found);
+    if !removed_rules.is_empty() {
+        *seen = std::mem::replace(seen, Commit::AsPlanned).and(Commit::Mended(removed_rules));
     }
     if remove_unprintable(backend, family, tables, &found).await? {
         policies::note(backend, family, &found);

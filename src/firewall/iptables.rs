@@ -12,7 +12,7 @@ use super::before::remove_bare_tables;
 use super::comparison::Held;
 use super::family::{close, commit, take_out};
 use super::fewer_modules::{Lacking, warn_of_change};
-use super::policies::{Before, World, forget, forget_all};
+use super::policies::{BackendRole, Before, forget, forget_all};
 use super::reading::read;
 use super::release::Released;
 use super::sets::{self, can_hold_sets};
@@ -191,7 +191,7 @@ impl Iptables {
     }
 
     /// Makes the next commit read everything first, because another program may have changed something.
-    pub(super) fn distrust(&mut self) {
+    pub(super) fn require_full_read(&mut self) {
         self.trust = Trust::None;
     }
 
@@ -226,7 +226,7 @@ impl Iptables {
     pub(super) async fn release(&mut self) -> Result<Released, FirewallError> {
         self.held = None;
         let family = async |family| {
-            let released = release_world(self.backend, family, World::Configured).await?;
+            let released = release_world(self.backend, family, BackendRole::Configured).await?;
             Ok::<_, FirewallError>(released.and(self.release_other(family).await?.unwrap_or_default()))
         };
         let (v4, v6) = tokio::join!(family(Family::V4), family(Family::V6));
@@ -263,16 +263,20 @@ impl Iptables {
                 return Ok(None);
             }
         };
-        if !saved.has_our_rules() && !Before::of(other, family, World::Other).is_after_our_rules() {
+        if !saved.has_our_rules() && !Before::of(other, family, BackendRole::Other).is_after_our_rules() {
             return Ok(None);
         }
-        release_world(other, family, World::Other).await.map(Some)
+        release_world(other, family, BackendRole::Other).await.map(Some)
     }
 }
 
 /// Removes our rules from one family in one backend of iptables, and the tables that only we made.
-async fn release_world(backend: Backend, family: Family, world: World) -> Result<Released, FirewallError> {
-    let (ours, before) = (last_resort(), Before::of(backend, family, world));
+async fn release_world(
+    backend: Backend,
+    family: Family,
+    role: BackendRole,
+) -> Result<Released, FirewallError> {
+    let (ours, before) = (last_resort(), Before::of(backend, family, role));
     let mut attempt = 1;
     let released = loop {
         let saved = nothing_if_absent(family, read(backend, family).await)?;

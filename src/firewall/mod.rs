@@ -29,7 +29,7 @@ mod sets;
 mod tool;
 
 pub use arp::{ArpError, hide_tunnel_addresses, restore_arp};
-pub use before::{Dump, forget_article, holds_any};
+pub use before::{Dump, forget_article, has_rules};
 pub use listing::{RulesError, rules};
 pub use nftables::KernelError;
 pub use outcome::{Commit, FirewallError, WIRES_HELD, WIRES_OPEN};
@@ -181,9 +181,9 @@ impl Firewall {
     }
 
     /// Gives up ownership. The tables stay as they are, and another process can change them.
-    pub async fn disown(&mut self) {
+    pub async fn give_up_ownership(&mut self) {
         if let Some(nftables) = &mut self.nftables {
-            nftables.disown().await;
+            nftables.give_up_ownership().await;
         }
     }
 
@@ -195,9 +195,10 @@ impl Firewall {
     /// Which rules are in force in another form, or in fewer layers, than configured.
     pub fn warning(&self) -> Option<String> {
         let iptables = self.iptables.as_ref().and_then(Iptables::warning).map(ToOwned::to_owned);
-        let silence = self.nftables.as_ref().and_then(Nftables::silence).map(ToOwned::to_owned);
+        let missing_answers =
+            self.nftables.as_ref().and_then(Nftables::missing_answers).map(ToOwned::to_owned);
         let lacks = self.last.iter().filter_map(|layer| layer.lacks.clone());
-        let all: Vec<String> = iptables.into_iter().chain(silence).chain(lacks).collect();
+        let all: Vec<String> = iptables.into_iter().chain(missing_answers).chain(lacks).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 
@@ -219,19 +220,19 @@ impl Firewall {
     }
 
     /// Makes the next commit read everything first, because another program may have changed something.
-    pub fn distrust(&mut self) {
+    pub fn require_full_read(&mut self) {
         if let Some(iptables) = &mut self.iptables {
-            iptables.distrust();
+            iptables.require_full_read();
         }
         if let Some(nftables) = &mut self.nftables {
-            nftables.distrust();
+            nftables.require_full_read();
         }
     }
 
     /// A commit was given up in the middle of it, so it is not known what the kernel holds.
     pub fn abandon(&mut self) {
         self.held = None;
-        self.distrust();
+        self.require_full_read();
         if let Some(nftables) = &mut self.nftables {
             nftables.abandon();
         }

@@ -37,7 +37,7 @@ pub(super) fn restore(tables: &[Table], saved: &Saved) -> String {
 }
 
 /// Says which rules of others [`restore`] removes.
-pub(super) fn taken_out(family: Family, tables: &[Table], saved: &Saved) -> Vec<String> {
+pub(super) fn removed_rules(family: Family, tables: &[Table], saved: &Saved) -> Vec<String> {
     let found = |table: &Table| {
         let saved = saved.table(table.name.as_str())?;
         Some(misplaced(table, saved).into_iter().map(|rule| rule.line()).collect::<Vec<_>>())

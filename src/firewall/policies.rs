@@ -18,7 +18,7 @@ use crate::policy::{ChainName, ForeignChain, TableName};
 use crate::store::{ChainBefore, FamilyBefore};
 
 pub use record::note_forward;
-pub(super) use record::{World, forget, forget_all, note, note_unread};
+pub(super) use record::{BackendRole, forget, forget_all, note, note_unread};
 
 /// The built-in chains whose policy we set.
 const HOOKS: [ForeignChain; 3] = [ForeignChain::Input, ForeignChain::Forward, ForeignChain::Output];

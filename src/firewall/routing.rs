@@ -25,7 +25,7 @@ pub enum RoutingError {
 ///
 /// # Errors
 /// [`RoutingError`]: then a family is still open.
-pub(super) async fn shut(families: &[Family]) -> Result<(), RoutingError> {
+pub(super) async fn prohibit(families: &[Family]) -> Result<(), RoutingError> {
     with_handle(async |handle| {
         for family in families {
             match add(&handle, *family).await {

@@ -94,7 +94,7 @@ impl Bits<'_> {
             user: word(Field::User).filter(|_| has_socket),
             mark: word(Field::Mark),
             input,
-            called: short(Field::Called).filter(|_| !is_packet),
+            called: short(Field::DeclaredType).filter(|_| !is_packet),
             decided_by: None,
         }
     }

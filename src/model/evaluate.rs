@@ -64,7 +64,7 @@ pub(super) struct View<'a> {
     /// Bits that have the same value in all of these packets, by their places.
     pub fixed: &'a [(u16, bool)],
     /// The places of bits that an earlier rule may have changed. Whether a match on one of them holds is not known.
-    pub blurred: Option<&'a BTreeSet<u16>>,
+    pub unknown_bits: Option<&'a BTreeSet<u16>>,
 }
 
 /// An answer as two sets.
@@ -182,8 +182,10 @@ impl View<'_> {
 
     /// Whether it is not known if a comparison of these bits holds.
     fn is_unknown(&self, bits: &[Bit]) -> bool {
-        let is_blurred = |bit: &Bit| match (self.blurred, bit) {
-            (Some(blurred), Bit::Of(field, at)) => blurred.contains(&field.bit(*at, self.stage, self.family)),
+        let is_blurred = |bit: &Bit| match (self.unknown_bits, bit) {
+            (Some(unknown_bits), Bit::Of(field, at)) => {
+                unknown_bits.contains(&field.bit(*at, self.stage, self.family))
+            }
             (_, bit) => *bit == Bit::Unknown,
         };
         bits.iter().any(is_blurred)
@@ -274,13 +276,13 @@ pub(super) struct Evaluation<'t, 'v, S> {
     table: &'t Table,
     view: View<'v>,
     done: BTreeMap<&'t str, Effect<S>>,
-    doing: HashSet<&'t str>,
+    in_progress: HashSet<&'t str>,
 }
 
 impl<'t, 'v, S: Copy + PartialEq> Evaluation<'t, 'v, S> {
     /// A table, for the packets of this view.
     pub(super) fn new(table: &'t Table, view: View<'v>) -> Self {
-        Self { table, view, done: BTreeMap::new(), doing: HashSet::new() }
+        Self { table, view, done: BTreeMap::new(), in_progress: HashSet::new() }
     }
 
     /// The packets that pass a base chain.
@@ -305,7 +307,7 @@ impl<'t, 'v, S: Copy + PartialEq> Evaluation<'t, 'v, S> {
             return Ok(known);
         }
         let chain = self.table.chains.get(name).ok_or_else(|| ChainError::Missing(name.to_owned()))?;
-        if !self.doing.insert(name) {
+        if !self.in_progress.insert(name) {
             return Err(ChainError::Loop(name.to_owned()));
         }
         let nothing = Bounds::exactly(logic.none());
@@ -326,7 +328,7 @@ impl<'t, 'v, S: Copy + PartialEq> Evaluation<'t, 'v, S> {
                 break;
             }
         }
-        self.doing.remove(name);
+        self.in_progress.remove(name);
         let effect = Effect { accepted: state.accepted, back: state.back.or(logic, state.here) };
         self.done.insert(name, effect);
         Ok(effect)

@@ -5,7 +5,7 @@ mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rule::{Action, Base, Chain, ChainType, Hook, Rule, Sees, Table, Tool};
+use super::rule::{Action, Base, Chain, ChainType, Hook, Rule, SeenPackets, Table, Tool};
 use super::sets::Sets;
 use super::writes::{Write, Written};
 use crate::net::Family;
@@ -36,7 +36,8 @@ pub(super) fn tables(family: Family, listing: &str, sets: &Sets) -> Result<Vec<T
             (None | Some('#'), _) => {}
             (Some('*'), None) => {
                 let name = line[1..].to_owned();
-                current = Some(Table { tool, sees: Sees::Only(family), name, chains: BTreeMap::new() });
+                current =
+                    Some(Table { tool, sees: SeenPackets::Only(family), name, chains: BTreeMap::new() });
             }
             (Some(':'), Some(table)) => declare(table, &line[1..]).ok_or_else(error)?,
             (Some('-'), Some(table)) => append(table, line, family, sets).ok_or_else(error)?,

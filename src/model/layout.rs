@@ -30,7 +30,7 @@ pub enum Field {
     /// The number of its protocol.
     Protocol,
     /// The EtherType that its sender gives.
-    Called,
+    DeclaredType,
     /// The state of its connection, as a bit of `NF_CT_STATE_BIT`.
     State,
     /// The direction in its connection.
@@ -80,7 +80,7 @@ const OWN: [Field; 24] = [
     Field::FragmentHeader,
     Field::RoutingHeader,
     Field::Protocol,
-    Field::Called,
+    Field::DeclaredType,
     Field::State,
     Field::Direction,
     Field::Status,
@@ -130,7 +130,7 @@ impl Field {
             | Self::FragmentHeader
             | Self::RoutingHeader => 1,
             Self::Protocol | Self::Direction | Self::Ttl | Self::HopLimit => 8,
-            Self::Called
+            Self::DeclaredType
             | Self::OutType
             | Self::FragmentOffset
             | Self::FirstPort

@@ -2,7 +2,7 @@
 
 use super::iptables::{self, ListingError};
 use super::nft::{self, Message, NftError};
-use super::rule::{Rules, Sees, Table};
+use super::rule::{Rules, SeenPackets, Table};
 use super::sets::Sets;
 use crate::net::Family;
 
@@ -76,5 +76,5 @@ fn is_whole(printed: &Table, held: &Table) -> bool {
             found.is_some_and(|found| found.rules.len() == chain.rules.len() && found.base == chain.base)
         })
     };
-    matches!(held.sees, Sees::Only(_)) && printed.name == held.name && same_chains()
+    matches!(held.sees, SeenPackets::Only(_)) && printed.name == held.name && same_chains()
 }

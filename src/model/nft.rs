@@ -8,7 +8,7 @@ mod survey;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rule::{Base, Chain, ChainType, Hook, Rule, Sees, Table, Tool};
+use super::rule::{Base, Chain, ChainType, Hook, Rule, SeenPackets, Table, Tool};
 use crate::net::Family;
 use attributes::{Attributes, Malformed};
 use set::Set;
@@ -83,11 +83,11 @@ pub(super) fn tables(family: Family, messages: &[Message]) -> Result<Vec<Table>,
     Ok(reading.tables.into_values().flatten().collect())
 }
 
-fn sees(protocol: u8, family: Family) -> Option<Sees> {
+fn sees(protocol: u8, family: Family) -> Option<SeenPackets> {
     match (protocol, family) {
-        (INET, _) => Some(Sees::Both),
-        (NETDEV, _) => Some(Sees::Frames),
-        (IPV4, Family::V4) | (IPV6, Family::V6) => Some(Sees::Only(family)),
+        (INET, _) => Some(SeenPackets::Both),
+        (NETDEV, _) => Some(SeenPackets::Frames),
+        (IPV4, Family::V4) | (IPV6, Family::V6) => Some(SeenPackets::Only(family)),
         // Tables of bridges and of ARP can only refuse more.
         _ => None,
     }
@@ -105,7 +105,7 @@ struct Reading {
 }
 
 impl Reading {
-    fn take(&mut self, message: &Message, sees: Sees) -> Result<(), NftError> {
+    fn take(&mut self, message: &Message, sees: SeenPackets) -> Result<(), NftError> {
         let body = Attributes::of(&message.body)?;
         // Attribute 1 of every message is the table's name.
         let key = (message.family, body.text(1)?);

@@ -3,8 +3,8 @@
 //! The packet is the first packet of its connection, as a program or a container would send it, or a frame. It passes
 //! the chains of every program in the order in which the kernel runs them.
 
-mod course;
 mod packet;
+mod path;
 mod reason;
 
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use super::proof::Machine;
 use super::rule::Rules;
 use super::walk::Decision;
 use crate::net::Family;
-use course::Course;
+use path::PacketPath;
 
 /// A packet to ask about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,7 +157,7 @@ impl Question {
             Way::NotKnown(why) => {
                 Answer { unknown: vec![why.clone()], ..Answer::new(Verdict::Unknown, None) }
             }
-            Way::Here | Way::Out(..) => Course::new(self, rules, machine).run(rules, contract),
+            Way::Here | Way::Out(..) => PacketPath::new(self, rules, machine).run(rules, contract),
         }
     }
 }

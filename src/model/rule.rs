@@ -21,15 +21,15 @@ pub struct Rules {
 impl Rules {
     /// Number of rules in tables of one family.
     pub(super) fn own(&self) -> usize {
-        self.count(|sees| matches!(sees, Sees::Only(_)))
+        self.count(|sees| matches!(sees, SeenPackets::Only(_)))
     }
 
     /// Number of rules in tables that see both families.
     pub(super) fn shared(&self) -> usize {
-        self.count(|sees| matches!(sees, Sees::Both | Sees::Frames))
+        self.count(|sees| matches!(sees, SeenPackets::Both | SeenPackets::Frames))
     }
 
-    fn count(&self, counts: impl Fn(Sees) -> bool) -> usize {
+    fn count(&self, counts: impl Fn(SeenPackets) -> bool) -> usize {
         let tables = self.tables.iter().filter(|table| counts(table.sees));
         tables.flat_map(|table| table.chains.values()).map(|chain| chain.rules.len()).sum()
     }
@@ -41,7 +41,7 @@ pub struct Table {
     /// The program that lists it.
     pub tool: Tool,
     /// The packets that it sees.
-    pub sees: Sees,
+    pub sees: SeenPackets,
     /// The name of the table in its family.
     pub name: String,
     /// Its chains by their names.
@@ -72,7 +72,7 @@ impl Tool {
 
 /// Which packets a table sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sees {
+pub enum SeenPackets {
     /// Those of one family.
     Only(Family),
     /// Those of both.

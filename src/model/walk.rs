@@ -4,7 +4,7 @@ mod changes;
 
 use super::diagram::Packet;
 use super::evaluate::View;
-use super::rule::{Action, Base, Sees, Table, Tool};
+use super::rule::{Action, Base, SeenPackets, Table, Tool};
 use super::whose;
 pub(super) use changes::{Change, changes};
 
@@ -92,10 +92,10 @@ enum End {
 fn decision(table: &Table, chain: &str, rule: &str) -> Decision {
     let family = match (table.tool, table.sees) {
         (Tool::Iptables | Tool::Ip6tables, _) => "",
-        (Tool::Nft, Sees::Both) => "inet",
-        (Tool::Nft, Sees::Frames) => "netdev",
-        (Tool::Nft, Sees::Only(crate::net::Family::V4)) => "ip",
-        (Tool::Nft, Sees::Only(crate::net::Family::V6)) => "ip6",
+        (Tool::Nft, SeenPackets::Both) => "inet",
+        (Tool::Nft, SeenPackets::Frames) => "netdev",
+        (Tool::Nft, SeenPackets::Only(crate::net::Family::V4)) => "ip",
+        (Tool::Nft, SeenPackets::Only(crate::net::Family::V6)) => "ip6",
     };
     Decision {
         tool: table.tool,

@@ -10,7 +10,7 @@
 //! - the byte order of a set's number and timeout, which it writes as the machine does.
 
 mod expression;
-pub mod net;
+pub mod probe_rules;
 pub mod senders;
 
 use netlink_bindings::nftables::{

@@ -99,7 +99,7 @@ pub(super) fn questions(family: Family) -> [Vec<u8>; 3] {
 }
 
 /// The transaction that switches a table on. The table keeps its other flags.
-pub(super) fn awaken(family: Family, name: &str, table: &HeldTable) -> Vec<u8> {
+pub(super) fn clear_dormant(family: Family, name: &str, table: &HeldTable) -> Vec<u8> {
     let flags = table.flags & !DORMANT;
     let attributes = [text(1, name), attribute(2, &flags.to_be_bytes())].concat();
     let update = message(NEW_TABLE, 1, REQUEST | ACKNOWLEDGE, protocol(family), &attributes);
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn a_table_that_is_switched_on_keeps_its_other_flags() {
         let table = HeldTable { flags: 7, ..HeldTable::default() };
-        let bytes = awaken(Family::V4, "filter", &table);
+        let bytes = clear_dormant(Family::V4, "filter", &table);
         let expected = number(2, 6);
         assert!(bytes.windows(expected.len()).any(|window| window == expected), "{bytes:?}");
     }

@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::dump::Progress;
 use super::encode::NEW_CHAIN;
-use super::held::{HeldTable, awaken, questions, take};
+use super::held::{HeldTable, clear_dormant, questions, take};
 use super::removal::{answers, removal, rule_removal};
 use super::{
     Change, ForwardPolicy, Generation, Given, Malformed, NEW_GENERATION, forward_policies, listing, native,
@@ -234,7 +234,7 @@ pub(super) fn answered_if_there(
 pub fn switch_on(family: Family, name: &str) -> io::Result<()> {
     let tables = tables(family)?;
     let Some(table) = tables.get(name).filter(|table| table.is_dormant()) else { return Ok(()) };
-    request(&open(0)?, &awaken(family, name, table))
+    request(&open(0)?, &clear_dormant(family, name, table))
 }
 
 /// Sends requests, as a transaction or one alone. The first refusal is the error.

@@ -86,13 +86,13 @@ impl Ruleset {
     /// The same rules without sets: a rule for each member, for a system that cannot hold sets.
     pub fn without_sets(&self) -> Self {
         let tables = |tables: &[Table]| {
-            let table = |table: &Table| Table { chains: self.spread(&table.chains), ..table.clone() };
+            let table = |table: &Table| Table { chains: self.expand_sets(&table.chains), ..table.clone() };
             tables.iter().map(table).collect()
         };
         Self { ipv4: tables(&self.ipv4), ipv6: tables(&self.ipv6), sets: Vec::new(), ..self.clone() }
     }
 
-    fn spread(&self, chains: &[Chain]) -> Vec<Chain> {
+    fn expand_sets(&self, chains: &[Chain]) -> Vec<Chain> {
         let members =
             |name| self.sets.iter().filter(move |set| set.name == name).flat_map(|set| &set.members);
         let rules = |rule: &Rule| match rule.set() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use support::tunwarden;
-use tunwarden::netfilter::encode::net::{LINKS, PASSED};
+use tunwarden::netfilter::encode::probe_rules::{LINKS, PASSED};
 use tunwarden::netfilter::own::read_back;
 use tunwarden_lab::{Capture, Lab, wait_for, with_lab};
 

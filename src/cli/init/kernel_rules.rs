@@ -27,7 +27,7 @@ impl KernelRules {
         let mut rules = Self {
             ipv4: dump.text(Family::V4).to_owned(),
             ipv6: dump.text(Family::V6).to_owned(),
-            by_hand: !dump.is_ours() && (dump.is_the_articles() || dump.is_closed_by_hand()),
+            by_hand: !dump.is_ours() && (dump.is_from_article() || dump.is_closed_by_hand()),
             hidden: false,
             remarks: Vec::new(),
         };
@@ -41,10 +41,10 @@ impl KernelRules {
         }
         let ours = dump.is_ours();
         if let Some(other) = rules.other(files).await {
-            let first = if ours || !dump.holds_any() { Dump::default() } else { dump.clone() };
+            let first = if ours || !dump.has_rules() { Dump::default() } else { dump.clone() };
             rules.ipv4 = format!("{}\n{}", first.text(Family::V4), other.text(Family::V4));
             rules.ipv6 = format!("{}\n{}", first.text(Family::V6), other.text(Family::V6));
-            rules.by_hand |= other.is_the_articles() || other.is_closed_by_hand();
+            rules.by_hand |= other.is_from_article() || other.is_closed_by_hand();
         } else if ours {
             (rules.ipv4, rules.ipv6) = Default::default();
             rules.hidden = true;
@@ -69,7 +69,7 @@ impl KernelRules {
         }
         let name = if backend == Backend::Legacy { "iptables-legacy" } else { "iptables-nft" };
         match Dump::take(backend).await {
-            Ok(other) if other.is_ours() || !other.holds_any() => None,
+            Ok(other) if other.is_ours() || !other.has_rules() => None,
             Ok(other) => {
                 self.remarks.push(format!(
                     "{name} holds rules too, which `iptables` does not show: they are read below, and they stay in \

@@ -51,7 +51,7 @@ pub(super) async fn look(dump: &Dump) -> Seen {
     let article = files.article();
     let sources = sources(&files, &article);
     let mut found = Vec::new();
-    if dump.is_the_articles() {
+    if dump.is_from_article() {
         found.push("the kernel holds the rules of the article's scripts; tunwarden replaces them".to_owned());
     }
     let units: Vec<String> = article

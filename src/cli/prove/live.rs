@@ -34,7 +34,7 @@ use crate::config::Config;
 use crate::firewall;
 use crate::model::Decision;
 use crate::net::{Family, Transport};
-use crate::netfilter::net::{Net, SafetyNet};
+use crate::netfilter::probe_tables::{ProbeRules, ProbeTables};
 use crate::sources::links;
 use crate::store::Store;
 use crate::vpn::{LinkTable, Situation, State};
@@ -108,7 +108,7 @@ pub(super) async fn containers(config: &Config, store: &Store) -> Containers {
 /// Makes a net without probes and removes it again.
 fn net() -> io::Result<()> {
     let groups = vec![vec!["lo".to_owned()]];
-    SafetyNet::make(Net { probes: Vec::new(), groups }).map(drop)
+    ProbeTables::make(ProbeRules { probes: Vec::new(), groups }).map(drop)
 }
 
 /// Sends probes, if the net can be made.

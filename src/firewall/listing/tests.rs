@@ -289,7 +289,7 @@ fn a_loop_or_a_table_that_is_switched_off_is_no_proof() {
 }
 
 /// The rules of Docker, ufw and libvirt for this number of networks, in front of the rules of `text`.
-fn crowded(text: &str, networks: usize) -> String {
+fn with_other_programs(text: &str, networks: usize) -> String {
     let chains = [
         "DOCKER",
         "DOCKER-FORWARD",
@@ -345,7 +345,7 @@ fn a_machine_with_two_hundred_networks_is_proven_and_what_others_would_open_is_n
     let (config, situation) = (Config::default(), locked());
     let ruleset = of(&config, &situation);
     let mut held = listing(&ruleset, &BOTH);
-    held.legacy[0].text = crowded(&held.legacy[0].text, 200);
+    held.legacy[0].text = with_other_programs(&held.legacy[0].text, 200);
     let mut machine = machine();
     for n in 0..200 {
         let kind = LinkKind::Bridge;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::lane;
+use super::worker;
 use crate::firewall::FirewallError;
 use crate::firewall::tool;
 use crate::net::IfName;
@@ -123,7 +123,7 @@ pub(super) fn is_there(interface: &str) -> bool {
 
 /// What the kernel holds under the name of this table.
 pub(super) async fn held(table: TableId) -> Result<Held, KernelError> {
-    lane::run(move || read_back(table)).await
+    worker::run(move || read_back(table)).await
 }
 
 /// Every difference between a table and what the kernel holds, one line each. A hook that is not wanted is no difference
@@ -204,7 +204,7 @@ pub(super) async fn hooks_refused(wires: &[IfName]) -> Result<Option<KernelError
 
 async fn refused(table: &NftTable) -> Result<Option<KernelError>, KernelError> {
     let question = Transaction::question(table);
-    match lane::run(|| OwnSocket::open()?.send(question)).await {
+    match worker::run(|| OwnSocket::open()?.send(question)).await {
         Err(why) if why.is_timeout() => Err(why),
         Err(why @ KernelError::Refused(_)) if !why.is_not_permitted() => Ok(Some(why)),
         Ok(_) | Err(_) => Ok(None),
@@ -225,7 +225,7 @@ pub(super) async fn commit(
         tool::count(usize::from(committed));
         Ok(())
     };
-    lane::run(commit).await
+    worker::run(commit).await
 }
 
 /// Whether the copies may be the cause: they need as much memory as the tables, and a second hook on each wire. No other
@@ -247,7 +247,7 @@ pub(super) async fn close(socket: Arc<OwnSocket>) {
         drop(socket);
         Ok(())
     };
-    let _ = lane::run_within(ENDING.0, close).await;
+    let _ = worker::run_within(ENDING.0, close).await;
 }
 
 /// Removes a table. An agent that is ending may still own it for a moment.

@@ -27,12 +27,12 @@ pub(in crate::firewall) enum Lacks {
 
 /// When the next question is due.
 #[derive(Debug)]
-pub(super) struct Again {
+pub(super) struct RetryTimer {
     due: Option<Instant>,
     delay: Duration,
 }
 
-impl Again {
+impl RetryTimer {
     pub(super) fn new() -> Self {
         Self { due: None, delay: DELAY.0 }
     }
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_questions_become_rarer_and_begin_again_after_a_grant() {
-        let (mut again, mut now) = (Again::new(), Instant::now());
+        let (mut again, mut now) = (RetryTimer::new(), Instant::now());
         assert!(again.is_due(now) && again.due().is_none());
         let mut waits = Vec::new();
         for _ in 0..11 {

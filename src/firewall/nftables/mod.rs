@@ -12,13 +12,13 @@ mod close;
 mod kernel;
 mod known;
 mod lacks;
-mod lane;
 mod ownership;
 mod unhooked;
+mod worker;
 
 pub use kernel::KernelError;
 #[cfg(test)]
-pub(super) use lane::run as in_lane;
+pub(super) use worker::run as in_worker;
 
 use tokio::time::Instant;
 
@@ -30,8 +30,8 @@ use crate::policy::nftables::{Found, NftFamily, NftTable, Owner, TableId, tables
 use answers::Answers;
 use kernel::{ENDING, differ, differences, differs, is_there, look, may_be_copies, remove};
 use known::Known;
-use lacks::Again;
 pub(super) use lacks::Lacks;
+use lacks::RetryTimer;
 use ownership::{Owned, Ownership};
 use unhooked::Unhooked;
 
@@ -47,12 +47,12 @@ pub(super) struct Nftables {
     trust: Trust,
     lacks: Lacks,
     /// When the kernel is asked again for the egress hook.
-    wires: Again,
+    wires: RetryTimer,
     unhooked: Unhooked,
     ownership: Ownership,
     answers: Answers,
     /// When the kernel is asked again for the answers that it has refused.
-    answers_again: Again,
+    answers_again: RetryTimer,
     /// Whether rules report refused packets to the agent. A kernel may refuse them.
     lines: bool,
 }
@@ -65,11 +65,11 @@ impl Nftables {
             compared: None,
             trust: Trust::Full,
             lacks: Lacks::Nothing,
-            wires: Again::new(),
+            wires: RetryTimer::new(),
             unhooked: Unhooked::default(),
             ownership: Ownership::none(),
             answers: Answers::All,
-            answers_again: Again::new(),
+            answers_again: RetryTimer::new(),
             lines: true,
         }
     }
@@ -91,7 +91,7 @@ impl Nftables {
     }
 
     /// Gives up ownership. The tables stay as they are.
-    pub(super) async fn disown(&mut self) {
+    pub(super) async fn give_up_ownership(&mut self) {
         self.ownership.end().await;
     }
 
@@ -106,7 +106,7 @@ impl Nftables {
     }
 
     /// Which refused senders get no answer, as text for people.
-    pub(super) fn silence(&self) -> Option<&'static str> {
+    pub(super) fn missing_answers(&self) -> Option<&'static str> {
         self.answers.warning()
     }
 
@@ -116,7 +116,7 @@ impl Nftables {
     }
 
     /// Makes the next commit read everything first.
-    pub(super) fn distrust(&mut self) {
+    pub(super) fn require_full_read(&mut self) {
         self.trust = Trust::None;
     }
 
@@ -241,7 +241,7 @@ impl Nftables {
     /// When the tables are there and could not be removed.
     pub(super) async fn release(&mut self) -> Result<(), FirewallError> {
         self.held = None;
-        self.disown().await;
+        self.give_up_ownership().await;
         for table in TableId::ALL {
             remove(table).await?;
         }
@@ -357,7 +357,7 @@ impl Nftables {
     /// A commit was given up in the middle of it, so it is not known what the tables hold.
     pub(super) fn abandon(&mut self) {
         self.held = None;
-        self.distrust();
+        self.require_full_read();
     }
 }
 

@@ -17,11 +17,11 @@ use rustix::system::uname;
 use tokio::time::Instant;
 
 use super::kernel::{Feature, KernelError, close, refusal};
-use super::lane;
+use super::worker;
 use crate::netfilter::own::OwnSocket;
 
 /// How long the agent waits before it tries again to own the tables: at first, and at most.
-const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 
 /// What an owner owns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,12 +56,12 @@ enum Owner {
 impl Ownership {
     /// For a process that ends after one commit.
     pub(super) fn none() -> Self {
-        Self { owner: Owner::Nobody, delay: AGAIN.0 }
+        Self { owner: Owner::Nobody, delay: RETRY.0 }
     }
 
     /// For the agent.
     pub(super) fn wanted() -> Self {
-        Self { owner: Owner::Wanted(None), delay: AGAIN.0 }
+        Self { owner: Owner::Wanted(None), delay: RETRY.0 }
     }
 
     /// The socket that owns the tables, or makes and owns them with the next commit.
@@ -120,7 +120,7 @@ impl Ownership {
     /// after the first one.
     pub(super) fn was_read(&mut self) {
         if matches!(self.owner, Owner::Ours { made: true, .. }) {
-            self.delay = AGAIN.0;
+            self.delay = RETRY.0;
         }
     }
 
@@ -141,13 +141,13 @@ impl Ownership {
             return Ok(());
         }
         let opened = match possible().await {
-            Ok(Ok(owned)) => lane::run(OwnSocket::open).await.map(|socket| (socket, owned)),
+            Ok(Ok(owned)) => worker::run(OwnSocket::open).await.map(|socket| (socket, owned)),
             Ok(Err(why)) => {
                 tracing::info!(
                     "`nft flush ruleset` removes the rules until the agent repairs them; kernel 6.1 or later can \
                      prevent that ({why})"
                 );
-                self.owner = Owner::Impossible(Instant::now() + AGAIN.1);
+                self.owner = Owner::Impossible(Instant::now() + RETRY.1);
                 return Ok(());
             }
             Err(why) => Err(why),
@@ -175,7 +175,7 @@ impl Ownership {
                 "the agent does not own its nftables tables; the next attempt is in {seconds} s: {why}"
             );
             self.owner = Owner::Wanted(Some(now + self.delay));
-            self.delay = (self.delay * 2).min(AGAIN.1);
+            self.delay = (self.delay * 2).min(RETRY.1);
         }
     }
 

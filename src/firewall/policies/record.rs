@@ -301,7 +301,7 @@ fn is_articles(filter: &SavedTable) -> bool {
 
 /// Whether the configuration names a backend of iptables. Our rules are surely in a backend that it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::firewall) enum World {
+pub(in crate::firewall) enum BackendRole {
     /// It is the backend of the configuration.
     Configured,
     /// It is the other backend.
@@ -310,13 +310,13 @@ pub(in crate::firewall) enum World {
 
 impl Before {
     /// What is known of a family.
-    pub(in crate::firewall) fn of(backend: Backend, family: Family, world: World) -> Self {
+    pub(in crate::firewall) fn of(backend: Backend, family: Family, role: BackendRole) -> Self {
         let store = Store::default();
         let key = key(tool::is_legacy(backend), family);
         let memory = Memory::read(&store);
         let (arrival, seen) = match memory.of(&key) {
             Earlier::Record(before) => (Arrival::Came, Some(before.clone())),
-            Earlier::Lost if world == World::Configured => (Arrival::Came, None),
+            Earlier::Lost if role == BackendRole::Configured => (Arrival::Came, None),
             Earlier::Lost | Earlier::Nothing => (Arrival::Unseen, None),
         };
         let closed = ever_closed(&store).remove(&key);

@@ -170,7 +170,7 @@ impl Program {
     /// `NFT_META_…`
     fn meta(&mut self, register: u32, key: u32) {
         let load = match key {
-            1 => Load::field(Field::Called),
+            1 => Load::field(Field::DeclaredType),
             3 => Load::number(Field::Mark),
             6 => Load::Name(Way::In),
             7 => Load::Name(Way::Out),

@@ -6,7 +6,7 @@ use crate::model::counterexample::{Bits, Counterexample};
 use crate::model::diagram::{Diagram, Logic, Packet, Set};
 use crate::model::evaluate::{Bounds, Evaluation, Input, LinkFacts, Time, View};
 use crate::model::layout::{Field, Stage};
-use crate::model::rule::{Base, Hook, Match, NAT_DESTINATION, Rules, Sees, Table};
+use crate::model::rule::{Base, Hook, Match, NAT_DESTINATION, Rules, SeenPackets, Table};
 use crate::model::walk::{self, Decision};
 use crate::model::whose;
 use crate::net::Family;
@@ -47,7 +47,7 @@ impl<'a> Case<'a> {
             now: machine.now,
             time: self.time,
             fixed,
-            blurred: None,
+            unknown_bits: None,
         }
     }
 
@@ -70,7 +70,7 @@ impl<'a> Case<'a> {
             };
             (0..length).map(bit).collect::<Vec<_>>()
         };
-        let called = of(Field::Called, [0, 16], ethertype);
+        let called = of(Field::DeclaredType, [0, 16], ethertype);
         // The kernel's protocols refuse a packet whose ports cannot be read, and the kernel itself makes the frame. On
         // the wire, all other packets and frames are checked too.
         let mut whole = [
@@ -195,7 +195,7 @@ impl<'a> Case<'a> {
     /// they see another destination.
     pub(super) fn chains<'r>(&self, rules: &'r Rules) -> Vec<(&'r Table, &'r str, &'r Base)> {
         let wanted = |table: &Table, base: &Base| match (base.hook, table.sees) {
-            (Hook::Output | Hook::Forward, Sees::Frames) => false,
+            (Hook::Output | Hook::Forward, SeenPackets::Frames) => false,
             // They can only refuse more, and a proof does not need that.
             (Hook::Prerouting | Hook::Input | Hook::Postrouting, _) => false,
             // A NAT chain sees only the first packet of a connection.
@@ -227,7 +227,7 @@ impl<'a> Case<'a> {
                 there_is.extend(Match::between(Field::In, [0, links]));
             }
             Sender::Frame => {
-                there_is.extend([0x0800, 0x86dd].map(|number| Match::is(Field::Called, number).not()));
+                there_is.extend([0x0800, 0x86dd].map(|number| Match::is(Field::DeclaredType, number).not()));
             }
         }
         there_is

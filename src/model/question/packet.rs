@@ -95,7 +95,7 @@ impl Question {
             draft.set(Field::User, uid);
         }
         draft.set(Field::LocalDestination, u8::from(self.way == Way::Here));
-        draft.set(Field::Called, called);
+        draft.set(Field::DeclaredType, called);
         draft.set(Field::State, state);
         // `ARPHRD_ETHER`
         draft.set(Field::OutType, 1_u8);

@@ -10,7 +10,7 @@
 //! frame from a link of a VLAN was judged on that link, without the tag, and is judged here again.
 
 use super::NftChain;
-use super::matches::{Bits, Called, Comparison, Match, Way};
+use super::matches::{Bits, Comparison, DeclaredType, Match, Way};
 use super::rule::{self, NftRule, NftVerdict, name};
 use crate::net::Family;
 use crate::policy::{FrameMatch, PppContent, Pppoe, WireChain, WireRules};
@@ -108,8 +108,10 @@ fn tagged(wire: &WireRules) -> Vec<NftRule> {
     rules.extend(packets(wire, Some(TYPE_BEHIND_TAG)));
     for frame in &wire.frames {
         match frame {
-            FrameMatch::Arp => rules.push(accept([is(TYPE_BEHIND_TAG, ARP), Match::Called(Called::Arp)])),
-            FrameMatch::PppoeDiscovery => rules.extend(PPPOE_TAGGED.ways_in()),
+            FrameMatch::Arp => {
+                rules.push(accept([is(TYPE_BEHIND_TAG, ARP), Match::DeclaredType(DeclaredType::Arp)]))
+            }
+            FrameMatch::PppoeDiscovery => rules.extend(PPPOE_TAGGED.entry_rules()),
             FrameMatch::Type(_) | FrameMatch::Group(..) | FrameMatch::SpanningTree => {}
         }
     }
@@ -123,7 +125,7 @@ fn packets(wire: &WireRules, ethertype: Option<u32>) -> Vec<NftRule> {
     let rule = |(family, number, chains): (Family, u16, &Vec<WireChain>)| {
         let first = chains.first()?;
         let read = ethertype.map(|start| is(start, number));
-        let packet = [Match::Called(Called::Packet(family)), Match::OtherProtocol(255)];
+        let packet = [Match::DeclaredType(DeclaredType::Packet(family)), Match::OtherProtocol(255)];
         let matches: Vec<Match> = read.into_iter().chain(packet).collect();
         Some(goto(matches, &name(first.name, family)))
     };
@@ -135,7 +137,7 @@ fn frame(frame: &FrameMatch) -> Vec<NftRule> {
         // With the kinds and lengths of the addresses of Ethernet and IPv4.
         FrameMatch::Arp => {
             let header = bits(TYPE, 64, Comparison::Equal, 0x0806_0001_0800_0604);
-            vec![accept([header, Match::Called(Called::Arp)])]
+            vec![accept([header, Match::DeclaredType(DeclaredType::Arp)])]
         }
         FrameMatch::Type(number) => vec![accept([is(TYPE, number)])],
         FrameMatch::Group(last, number) => vec![accept([group(last), is(TYPE, number)])],
@@ -143,7 +145,7 @@ fn frame(frame: &FrameMatch) -> Vec<NftRule> {
         FrameMatch::SpanningTree => {
             vec![accept([group(0), bits(TYPE, 16, Comparison::Below, 0x0600), is(112, 0x4242)])]
         }
-        FrameMatch::PppoeDiscovery => PPPOE.ways_in().to_vec(),
+        FrameMatch::PppoeDiscovery => PPPOE.entry_rules().to_vec(),
     }
 }
 
@@ -156,7 +158,7 @@ struct PppoeChains {
 }
 
 impl PppoeChains {
-    fn ways_in(&self) -> [NftRule; 2] {
+    fn entry_rules(&self) -> [NftRule; 2] {
         let way = |number, chain| goto([is(self.ethertype, number)], chain);
         [way(PPPOE_DISCOVERY, self.discovery), way(PPPOE_SESSION, self.sessions)]
     }

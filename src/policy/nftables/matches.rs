@@ -72,7 +72,7 @@ pub enum Match {
     /// Does it go out on a link with Ethernet's headers?
     Ethernet,
     /// Does its sender call it by this name?
-    Called(Called),
+    DeclaredType(DeclaredType),
     /// Does its own header give it such a length?
     Length(Family, [u16; 2]),
     /// Does the frame have such bits?
@@ -108,7 +108,7 @@ pub enum Header {
 
 /// What a sender calls its frame. A raw sender can use any name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Called {
+pub enum DeclaredType {
     /// IPv4 or IPv6.
     Packet(Family),
     /// ARP.
@@ -188,8 +188,8 @@ impl fmt::Display for Match {
             Self::Options => f.write_str("ip hdrlength != 5"),
             Self::RoutingHeader => f.write_str("exthdr rt exists"),
             Self::Ethernet => f.write_str("meta oiftype ether"),
-            Self::Called(Called::Packet(family)) => write!(f, "meta protocol {}", ip(*family)),
-            Self::Called(Called::Arp) => f.write_str("meta protocol arp"),
+            Self::DeclaredType(DeclaredType::Packet(family)) => write!(f, "meta protocol {}", ip(*family)),
+            Self::DeclaredType(DeclaredType::Arp) => f.write_str("meta protocol arp"),
             Self::Length(family, [from, to]) if from == to => write!(f, "{} length {from}", ip(*family)),
             Self::Length(family, [from, to]) => write!(f, "{} length {from}-{to}", ip(*family)),
             Self::Frame(bits) => bits.fmt(f),

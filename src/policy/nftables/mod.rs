@@ -20,7 +20,7 @@ mod set;
 mod table;
 
 pub use instruction::{Base as PayloadBase, Ct, Fib, Instruction, KeyType, Keys, Loads, Meta};
-pub use matches::{Bits, Called, Comparison, Header, Match, Side, Way};
+pub use matches::{Bits, Comparison, DeclaredType, Header, Match, Side, Way};
 pub use number::L4;
 pub use program::instructions;
 pub use refused::{lines, to_containers, to_programs};

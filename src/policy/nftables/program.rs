@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::bytes::{name_bytes, nanoseconds, padded};
 use super::instruction::{Base, Ct, Fib, Instruction, KeyType, Keys, Loads, Meta};
-use super::matches::{Bits, Called, Comparison, Header, Match, Side, Way};
+use super::matches::{Bits, Comparison, DeclaredType, Header, Match, Side, Way};
 use super::number::L4;
 use super::rule::{NftRule, NftVerdict};
 use super::set::TUNNEL_KINDS;
@@ -72,7 +72,7 @@ impl Program {
     fn ask(&mut self, question: &Match) {
         match question {
             Match::Family(family) => self.family(*family),
-            Match::Called(called) => self.called(*called),
+            Match::DeclaredType(called) => self.called(*called),
             Match::Frame(bits) => self.frame(*bits),
             Match::Address(side, net) => self.address(*side, net),
             Match::Length(family, range) => self.length(*family, *range),
@@ -190,16 +190,16 @@ impl Program {
         self.payload(Base::Network, offset, length);
     }
 
-    fn called(&mut self, called: Called) {
+    fn called(&mut self, called: DeclaredType) {
         match (called, self.table) {
-            (Called::Packet(family), NftFamily::Netdev) => self.family(family),
-            (Called::Packet(Family::V4), NftFamily::Inet) => {
+            (DeclaredType::Packet(family), NftFamily::Netdev) => self.family(family),
+            (DeclaredType::Packet(Family::V4), NftFamily::Inet) => {
                 self.meta_compare(Meta::Protocol, Comparison::Equal, 0x0800_u16.to_be_bytes());
             }
-            (Called::Packet(Family::V6), NftFamily::Inet) => {
+            (DeclaredType::Packet(Family::V6), NftFamily::Inet) => {
                 self.meta_compare(Meta::Protocol, Comparison::Equal, 0x86dd_u16.to_be_bytes());
             }
-            (Called::Arp, _) => {
+            (DeclaredType::Arp, _) => {
                 self.meta_compare(Meta::Protocol, Comparison::Equal, 0x0806_u16.to_be_bytes())
             }
         }

@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 
 use super::send::Sent;
-use crate::netfilter::net::Turned;
+use crate::netfilter::probe_tables::Redirected;
 
 /// Where a probe ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,19 +53,19 @@ pub(super) fn end(sent: &Sent, groups: &[(Reached, Vec<String>)]) -> End {
         };
     }
     let not_known = |why: &str| End::NotKnown(why.to_owned());
-    let is_inside = progress.delivered || progress.turned == Some(Turned::Home);
+    let is_inside = progress.delivered || progress.turned == Some(Redirected::ThisMachine);
     match progress.turned {
-        Some(Turned::Away) => {
+        Some(Redirected::Elsewhere) => {
             return not_known(
                 "a rule gave it another destination, and it passed every filter of IP; the net dropped it there",
             );
         }
-        Some(Turned::Home) | None if is_inside => return End::Inside,
-        Some(Turned::Home) | None if progress.seen => return End::OnLink,
-        Some(Turned::Home) | None if progress.passed => {
+        Some(Redirected::ThisMachine) | None if is_inside => return End::Inside,
+        Some(Redirected::ThisMachine) | None if progress.seen => return End::OnLink,
+        Some(Redirected::ThisMachine) | None if progress.passed => {
             return not_known("it passed every filter, and came to no link: no neighbour answers");
         }
-        Some(Turned::Home) | None => {}
+        Some(Redirected::ThisMachine) | None => {}
     }
     match error {
         _ if probe.origin.container.is_some() && progress.entered => End::InFilter,
@@ -95,7 +95,7 @@ mod tests {
     use super::super::origin::Origin;
     use super::super::probe::{How, Probe};
     use super::*;
-    use crate::netfilter::net::Progress;
+    use crate::netfilter::probe_tables::Progress;
 
     fn end_of(how: How, error: Option<Errno>, progress: Progress) -> End {
         of(Origin::program(0, None), how, error, progress)
@@ -132,7 +132,7 @@ mod tests {
             (How::Frame, None, seen(false, false, None)),
             (How::Udp, Some(Errno::EIO), seen(false, false, None)),
             // A rule changed its address and its port.
-            (How::Tcp, None, Progress { turned: Some(Turned::Away), ..Progress::default() }),
+            (How::Tcp, None, Progress { turned: Some(Redirected::Elsewhere), ..Progress::default() }),
         ] {
             let end = end_of(how, error, progress);
             assert!(matches!(end, End::NotKnown(_)), "{end:?}");

@@ -10,7 +10,7 @@ use ipnet::{IpNet, Ipv4Net};
 use super::origin::{CONTAINER_LINK, Origin};
 use crate::config::plain;
 use crate::net::{Family, Transport};
-use crate::netfilter::net::Pattern;
+use crate::netfilter::probe_tables::Pattern;
 use crate::system;
 
 /// Documentation networks (RFC 5737, RFC 3849). No machine has such an address.

@@ -18,7 +18,7 @@ use super::packet;
 use super::probe::{How, Probe};
 use super::rule::ARP;
 use crate::net::Family;
-use crate::netfilter::net::{Net, Progress, SafetyNet};
+use crate::netfilter::probe_tables::{ProbeRules, ProbeTables, Progress};
 
 /// How long a packet may wait for the hardware address of its neighbour before the kernel drops it: three requests, one
 /// a second (`mcast_solicit`, `retrans_time`), and a reserve. The second value is how often the progress is read.
@@ -51,7 +51,7 @@ pub(super) fn send(probes: Vec<Probe>, groups: Vec<Vec<String>>) -> io::Result<V
         .iter()
         .zip(&ready)
         .map(|(probe, ready)| probe.patterns(ready.as_ref().ok().and_then(|ready| ready.from)));
-    let net = SafetyNet::make(Net { probes: patterns.collect(), groups })?;
+    let net = ProbeTables::make(ProbeRules { probes: patterns.collect(), groups })?;
     let errors: Vec<Option<Errno>> = probes
         .iter()
         .zip(ready)

@@ -80,7 +80,7 @@ fn each_refusal_of_iptables_is_needed_or_is_known_to_be_redundant() {
 }
 
 /// What another program would let pass is added, as in the test above.
-fn with_a_door(text: &str) -> String {
+fn with_accepting_rule(text: &str) -> String {
     text.replacen("COMMIT", "-A FORWARD -j ACCEPT\nCOMMIT", 1)
 }
 
@@ -95,7 +95,7 @@ fn each_rule_that_is_moved_or_loses_a_condition_is_found_or_is_known_to_be_redun
         let contract = contract(&config, &situation, &users);
         let mut prover = Prover::default();
         let mut is_closed = |text: &str| {
-            let saved = Saved { family, text: with_a_door(text) };
+            let saved = Saved { family, text: with_accepting_rule(text) };
             let held = Listing { legacy: vec![saved], sets: held.sets.clone(), ..Listing::default() };
             let protocols = [Sender::Local, Sender::Forwarded];
             prover.first(&read_back(&held, &[family]), &one_card(), &contract, &protocols).is_none()

@@ -20,11 +20,11 @@ use crate::system;
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The name of the thread. The kernel reports it with each change of the tables.
-const NAME: &str = "tunwarden";
+const THREAD_NAME: &str = "tunwarden";
 
 type Job = Box<dyn FnOnce() + Send>;
 
-static LANE: Mutex<Option<Sender<Job>>> = Mutex::new(None);
+static WORKER: Mutex<Option<Sender<Job>>> = Mutex::new(None);
 
 /// Sets its flag when the request is given up.
 struct GivenUp(Arc<AtomicBool>);
@@ -68,8 +68,8 @@ pub(super) async fn run_within<T: Send + 'static>(
 
 /// Appends a job, and starts the thread if it does not run.
 fn push(mut job: Job) -> io::Result<()> {
-    let mut lane = system::lock(&LANE);
-    if let Some(sender) = &*lane {
+    let mut worker = system::lock(&WORKER);
+    if let Some(sender) = &*worker {
         match sender.send(job) {
             Ok(()) => return Ok(()),
             Err(unsent) => job = unsent.0,
@@ -82,9 +82,9 @@ fn push(mut job: Job) -> io::Result<()> {
             let _ = catch_unwind(AssertUnwindSafe(job));
         }
     };
-    std::thread::Builder::new().name(NAME.to_owned()).spawn(work)?;
+    std::thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(work)?;
     sender.send(job).map_err(|_| io::Error::other("the thread for nf_tables has ended"))?;
-    *lane = Some(sender);
+    *worker = Some(sender);
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::io;
 use netlink_bindings::nftables::{ExprOps, RuleAttrs};
 
 use super::dump;
-use super::encode::net::{
+use super::encode::probe_rules::{
     DELIVERED_CHAIN, ENTERED_CHAIN, LINKS, PASSED, PASSED_CHAIN, SEEN_CHAIN, TURNED_CHAIN, TURNED_HOME_CHAIN,
     caught, has_rule,
 };
@@ -17,7 +17,7 @@ use super::readback::rules_question;
 use super::socket::{answered_if_there, settled};
 use super::{Malformed, NFGENMSG};
 
-pub use super::encode::net::{Net, Pattern};
+pub use super::encode::probe_rules::{Pattern, ProbeRules};
 
 /// Packets by chain, one number for each rule that counts.
 type Packets = BTreeMap<String, Vec<u64>>;
@@ -32,7 +32,7 @@ pub struct Progress {
     /// It has passed every filter of IP.
     pub passed: bool,
     /// It has passed them with another destination, and was dropped behind them.
-    pub turned: Option<Turned>,
+    pub turned: Option<Redirected>,
     /// It has come to a link.
     pub seen: bool,
     /// It has passed every other chain on a link of this group, and was dropped.
@@ -41,27 +41,27 @@ pub struct Progress {
 
 /// Where a packet goes that a rule gave another destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turned {
+pub enum Redirected {
     /// To this machine itself.
-    Home,
+    ThisMachine,
     /// Elsewhere.
-    Away,
+    Elsewhere,
 }
 
 /// The tables in the kernel. They end with this value, and with its process.
 #[derive(Debug)]
-pub struct SafetyNet {
-    net: Net,
+pub struct ProbeTables {
+    net: ProbeRules,
     /// It owns the tables.
     _owner: OwnSocket,
 }
 
-impl SafetyNet {
+impl ProbeTables {
     /// Makes the tables, and reads that each rule is there.
     ///
     /// # Errors
     /// The kernel refuses them: it has no egress hook, no tables with owners, or one of the links is gone.
-    pub fn make(net: Net) -> io::Result<Self> {
+    pub fn make(net: ProbeRules) -> io::Result<Self> {
         let owner = OwnSocket::open()?;
         owner.send(Transaction::net(&net))?;
         let made = Self { net, _owner: owner };
@@ -90,7 +90,7 @@ impl SafetyNet {
 }
 
 /// `None` if a chain has another number of rules than the net has patterns.
-fn progress(net: &Net, packets: &Packets) -> Option<Vec<Progress>> {
+fn progress(net: &ProbeRules, packets: &Packets) -> Option<Vec<Progress>> {
     let of = |chain: &str| of_chain(net, packets.get(chain).map_or(&[][..], Vec::as_slice), chain);
     let (entered, delivered, passed) = (of(ENTERED_CHAIN)?, of(DELIVERED_CHAIN)?, of(PASSED_CHAIN)?);
     let (home, away, seen) = (of(TURNED_HOME_CHAIN)?, of(TURNED_CHAIN)?, of(SEEN_CHAIN)?);
@@ -100,8 +100,8 @@ fn progress(net: &Net, packets: &Packets) -> Option<Vec<Progress>> {
         delivered: delivered[n],
         passed: passed[n],
         turned: match (home[n], away[n]) {
-            (_, true) => Some(Turned::Away),
-            (true, false) => Some(Turned::Home),
+            (_, true) => Some(Redirected::Elsewhere),
+            (true, false) => Some(Redirected::ThisMachine),
             (false, false) => None,
         },
         seen: seen[n],
@@ -111,7 +111,7 @@ fn progress(net: &Net, packets: &Packets) -> Option<Vec<Progress>> {
 }
 
 /// Whether the rules of a chain have counted each probe; `None` if one of the rules is missing.
-fn of_chain(net: &Net, counts: &[u64], chain: &str) -> Option<Vec<bool>> {
+fn of_chain(net: &ProbeRules, counts: &[u64], chain: &str) -> Option<Vec<bool>> {
     let mut rest = counts;
     let mut all = Vec::new();
     for probe in &net.probes {
@@ -145,10 +145,10 @@ fn take(packets: &mut Packets, datagram: &[u8]) -> Result<dump::Progress, Malfor
 mod tests {
     use super::*;
 
-    fn net() -> Net {
+    fn net() -> ProbeRules {
         let pattern = || Pattern::Transport(17, 8, vec![7; 16]);
         let first = Pattern::First("203.0.113.9".parse().unwrap(), 6, 443);
-        Net {
+        ProbeRules {
             probes: vec![vec![pattern(), pattern()], vec![pattern()], vec![pattern(), first]],
             groups: vec![Vec::new(); 2],
         }
@@ -167,10 +167,10 @@ mod tests {
         let found = progress(&net(), &counts([0, 4, 0, 0], [0, 0, 1, 0], 0)).unwrap();
         let first = Progress { passed: true, ..Progress::default() };
         let second = Progress { caught: Some(1), ..Progress::default() };
-        let third = Progress { turned: Some(Turned::Home), ..Progress::default() };
+        let third = Progress { turned: Some(Redirected::ThisMachine), ..Progress::default() };
         assert_eq!(found, [first, second, third]);
         let found = progress(&net(), &counts([0; 4], [0; 4], 1)).unwrap();
-        assert_eq!(found[2].turned, Some(Turned::Away), "what may leave counts before what stays");
+        assert_eq!(found[2].turned, Some(Redirected::Elsewhere), "what may leave counts before what stays");
         let mut cut: Packets = counts([0; 4], [0; 4], 0);
         cut.entry("caught_0".to_owned()).or_default().pop();
         assert_eq!(progress(&net(), &cut), None);

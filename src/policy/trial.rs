@@ -11,16 +11,16 @@ const NEVER: (i64, i64) = (2 * 86_400, 86_400);
 
 impl Ruleset {
     /// The same rules, but the rules of a pause match no packet any more.
-    pub fn rehearsal(&self) -> Self {
-        let mut rehearsal = self.clone();
-        for table in rehearsal.ipv4.iter_mut().chain(&mut rehearsal.ipv6) {
+    pub fn trial(&self) -> Self {
+        let mut trial = self.clone();
+        for table in trial.ipv4.iter_mut().chain(&mut trial.ipv6) {
             table.chains.iter_mut().flat_map(|chain| &mut chain.rules).for_each(end);
         }
-        let wire = &mut rehearsal.wire;
+        let wire = &mut trial.wire;
         wire.open.iter_mut().for_each(end);
         let chains = wire.ipv4.iter_mut().chain(&mut wire.ipv6);
         chains.flat_map(|chain| &mut chain.rules).for_each(|rule| end(rule.rule_mut()));
-        rehearsal
+        trial
     }
 
     /// When the last rule of a pause stops to match; `None` if there is no such rule.
@@ -65,11 +65,11 @@ mod tests {
             let paused = Situation { pause_scope, portal_uplinks, ..Situation::default() };
             let paused = Situation { paused_from: from, paused_until: until, ..paused };
             let paused = ruleset(&Config::default(), &Owners::from([0]), &paused);
-            let rehearsal = paused.rehearsal();
-            assert_eq!((paused.paused_until(), rehearsal.paused_until()), (until, moment(NEVER.1)));
-            let (paused, rehearsal) = (lines(&paused), lines(&rehearsal));
-            assert_eq!(paused.len(), rehearsal.len());
-            let changed: Vec<_> = paused.iter().zip(&rehearsal).filter(|(old, new)| old != new).collect();
+            let trial = paused.trial();
+            assert_eq!((paused.paused_until(), trial.paused_until()), (until, moment(NEVER.1)));
+            let (paused, trial) = (lines(&paused), lines(&trial));
+            assert_eq!(paused.len(), trial.len());
+            let changed: Vec<_> = paused.iter().zip(&trial).filter(|(old, new)| old != new).collect();
             let timed = paused.iter().filter(|line| line.contains("2030-03-17")).count();
             assert!(timed > 0 && changed.len() == timed, "{changed:#?}");
             let never = |line: &str| line.find("1970-01-03") < line.find("1970-01-02");

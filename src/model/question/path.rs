@@ -10,7 +10,7 @@ use crate::model::diagram::Packet;
 use crate::model::evaluate::{Evaluation, Input, LinkFacts, Time, View};
 use crate::model::layout::{Field, Stage};
 use crate::model::proof::Machine;
-use crate::model::rule::{Base, ChainType, Hook, NAT_DESTINATION, NAT_SOURCE, Rules, Sees, Table};
+use crate::model::rule::{Base, ChainType, Hook, NAT_DESTINATION, NAT_SOURCE, Rules, SeenPackets, Table};
 use crate::model::walk::{self, ChainVerdict, Change, Decision};
 use crate::model::writes::{NewDestination, Write};
 use crate::net::Family;
@@ -19,16 +19,16 @@ use crate::net::Family;
 type Entry<'r> = (&'r Table, &'r str, &'r Base);
 
 /// What a chain does to the packet.
-enum Met<'a> {
+enum ChainResult<'a> {
     Passes,
     /// The answer is final.
     Decided(Box<Answer>),
     /// NAT gives the packet another destination. This is the question about the packet after that.
-    Turns(&'a Question),
+    Redirected(&'a Question),
 }
 
 /// A packet and what is known about it so far.
-pub(super) struct Course<'a> {
+pub(super) struct PacketPath<'a> {
     question: &'a Question,
     /// The question before NAT.
     asked: &'a Question,
@@ -40,14 +40,14 @@ pub(super) struct Course<'a> {
     /// The rules that may have decided.
     doubts: Vec<Decision>,
     /// The places of bits that a rule may have changed.
-    blurred: BTreeSet<u16>,
+    unknown_bits: BTreeSet<u16>,
     /// What the rules have written.
     written: BTreeSet<Write>,
     /// Whether its source was rewritten to the address of the link on which it leaves.
     has_link_source: bool,
 }
 
-impl<'a> Course<'a> {
+impl<'a> PacketPath<'a> {
     pub(super) fn new(question: &'a Question, rules: &Rules, machine: &'a Machine) -> Self {
         let reason = |writer| format!("the model does not compute {writer}");
         Self {
@@ -57,7 +57,7 @@ impl<'a> Course<'a> {
             unknown: rules.writers.iter().map(reason).collect(),
             passed: Vec::new(),
             doubts: Vec::new(),
-            blurred: BTreeSet::new(),
+            unknown_bits: BTreeSet::new(),
             written: BTreeSet::new(),
             has_link_source: false,
         }
@@ -67,9 +67,9 @@ impl<'a> Course<'a> {
     pub(super) fn run(mut self, rules: &Rules, contract: &Contract<'_>) -> Answer {
         loop {
             match self.pass(rules) {
-                Met::Passes => break,
-                Met::Decided(answer) => return *answer,
-                Met::Turns(question) => self.question = question,
+                ChainResult::Passes => break,
+                ChainResult::Decided(answer) => return *answer,
+                ChainResult::Redirected(question) => self.question = question,
             }
         }
         let verdict = match self.doubts.is_empty() && self.unknown.is_empty() {
@@ -84,7 +84,7 @@ impl<'a> Course<'a> {
     }
 
     /// Runs the chains in the path of the packet, until its path changes.
-    fn pass(&mut self, rules: &Rules) -> Met<'a> {
+    fn pass(&mut self, rules: &Rules) -> ChainResult<'a> {
         let is_turned = !std::ptr::eq(self.question, self.asked);
         for (number, &hook) in self.question.hooks().iter().enumerate() {
             for entry in self.question.chains(hook, rules) {
@@ -92,19 +92,19 @@ impl<'a> Course<'a> {
                 if is_turned && number == 0 && entry.2.place() <= NAT_DESTINATION {
                     continue;
                 }
-                match self.meet(hook, entry) {
-                    Met::Passes => {}
-                    met @ (Met::Decided(_) | Met::Turns(_)) => return met,
+                match self.run_chain(hook, entry) {
+                    ChainResult::Passes => {}
+                    met @ (ChainResult::Decided(_) | ChainResult::Redirected(_)) => return met,
                 }
             }
         }
-        Met::Passes
+        ChainResult::Passes
     }
 
     /// Runs one chain.
-    fn meet(&mut self, hook: Hook, (table, name, base): Entry<'_>) -> Met<'a> {
+    fn run_chain(&mut self, hook: Hook, (table, name, base): Entry<'_>) -> ChainResult<'a> {
         let packet = self.question.packet(self.machine, self.has_link_source);
-        let changes = self.settle(hook, &packet, (table, name, base));
+        let changes = self.apply_writes(hook, &packet, (table, name, base));
         let view = self.view(hook, base);
         let bounds = Evaluation::new(table, view).passed(&mut packet.clone(), name, base);
         let (verdict, met) = walk::chain_verdict(&packet, &view, table, (name, base));
@@ -112,7 +112,7 @@ impl<'a> Course<'a> {
             (Err(error), _) => self.unknown.push(format!("the table {}: {error}", table.name)),
             (Ok(bounds), ChainVerdict::Refused(decision)) if !bounds.maybe => {
                 let decided_by = Some(decision);
-                return Met::Decided(Box::new(Answer::new(Verdict::Refused, decided_by)));
+                return ChainResult::Decided(Box::new(Answer::new(Verdict::Refused, decided_by)));
             }
             (Ok(bounds), ChainVerdict::Passed(decision)) if bounds.surely => self.passed.push(decision),
             (Ok(_), ChainVerdict::Refused(_) | ChainVerdict::Passed(_)) => {
@@ -121,14 +121,14 @@ impl<'a> Course<'a> {
             }
         }
         self.rewrite(hook, &changes);
-        let elsewhere = changes.into_iter().find(|change| self.leads_elsewhere(hook, base, change.write));
-        let Some(change) = elsewhere else { return Met::Passes };
+        let elsewhere = changes.into_iter().find(|change| self.changes_path(hook, base, change.write));
+        let Some(change) = elsewhere else { return ChainResult::Passes };
         let elsewhere = self.sent_to(hook, &change).filter(|_| base.kind == ChainType::Nat);
         if let (Some(_), Some(then)) = (elsewhere, &self.question.then) {
-            return Met::Turns(then);
+            return ChainResult::Redirected(then);
         }
         self.unknown.insert(0, change.write.sentence().to_owned());
-        Met::Decided(Box::new(Answer { elsewhere, ..self.not_known(Some(change.by)) }))
+        ChainResult::Decided(Box::new(Answer { elsewhere, ..self.not_known(Some(change.by)) }))
     }
 
     /// The address and the port that a rule certainly gives the packet.
@@ -145,22 +145,22 @@ impl<'a> Course<'a> {
     }
 
     /// What the rules of a chain write. A written value may decide which other rules the packet meets.
-    fn settle(&mut self, hook: Hook, packet: &Packet, (table, name, base): Entry<'_>) -> Vec<Change> {
+    fn apply_writes(&mut self, hook: Hook, packet: &Packet, (table, name, base): Entry<'_>) -> Vec<Change> {
         loop {
             let view = self.view(hook, base);
             let changes = walk::changes(packet, &view, table, name);
-            let before = self.blurred.len();
+            let before = self.unknown_bits.len();
             for change in &changes {
-                self.blur(change.write);
+                self.mark_unknown(change.write);
             }
-            if self.blurred.len() == before {
+            if self.unknown_bits.len() == before {
                 return changes;
             }
         }
     }
 
     /// From now on, it is not known whether a match on the written bits holds.
-    fn blur(&mut self, write: Write) {
+    fn mark_unknown(&mut self, write: Write) {
         let family = self.question.family();
         let service = match family {
             Family::V4 => 8..16,
@@ -185,13 +185,13 @@ impl<'a> Course<'a> {
             self.written.insert(write);
         }
         for (field, bits) in fields {
-            self.blur_bits(field, bits, Stage::Filter);
+            self.mark_bits_unknown(field, bits, Stage::Filter);
         }
     }
 
-    fn blur_bits(&mut self, field: Field, bits: Range<u16>, stage: Stage) {
+    fn mark_bits_unknown(&mut self, field: Field, bits: Range<u16>, stage: Stage) {
         let family = self.question.family();
-        self.blurred.extend(bits.map(|at| field.bit(at, stage, family)));
+        self.unknown_bits.extend(bits.map(|at| field.bit(at, stage, family)));
     }
 
     /// Takes a change of the source by NAT. Later chains see the new source.
@@ -206,14 +206,14 @@ impl<'a> Course<'a> {
             return;
         }
         for stage in [Stage::Filter, Stage::Wire] {
-            self.blur_bits(Field::Network, Field::source(self.question.family()), stage);
+            self.mark_bits_unknown(Field::Network, Field::source(self.question.family()), stage);
         }
-        self.blur_bits(Field::Status, 0..Field::Status.width(), Stage::Filter);
+        self.mark_bits_unknown(Field::Status, 0..Field::Status.width(), Stage::Filter);
         self.written.insert(change.write);
     }
 
     /// Whether the packet may go from here to another destination or link than the question says.
-    fn leads_elsewhere(&self, hook: Hook, base: &Base, write: Write) -> bool {
+    fn changes_path(&self, hook: Hook, base: &Base, write: Write) -> bool {
         let is_before_route = match hook {
             // The path of a packet from this machine to itself does not change any more.
             Hook::Prerouting => matches!(self.question.from, SentBy::Bridge(_)),
@@ -240,7 +240,7 @@ impl<'a> Course<'a> {
         }
         let is_after_nat = hook == Hook::Postrouting && base.place() > NAT_SOURCE;
         let stage = if is_after_nat { Stage::Wire } else { view.stage };
-        View { stage, blurred: Some(&self.blurred), ..view }
+        View { stage, unknown_bits: Some(&self.unknown_bits), ..view }
     }
 
     fn not_known(&self, decided_by: Option<Decision>) -> Answer {
@@ -273,7 +273,7 @@ impl<'a> Course<'a> {
             SentBy::Raw(..) => Hook::Egress,
         };
         let packet = question.packet(machine, false);
-        let view = View { blurred: Some(&self.blurred), ..question.view(hook, machine) };
+        let view = View { unknown_bits: Some(&self.unknown_bits), ..question.view(hook, machine) };
         let mut verdict = Verdict::Clear;
         for (part, one) in contract.parts(question.family(), question.sender(), out) {
             let held = view.all(&mut packet.clone(), &one);
@@ -315,7 +315,7 @@ impl Question {
     fn chains<'r>(&self, hook: Hook, rules: &'r Rules) -> Vec<Entry<'r>> {
         let mut found = Vec::new();
         for table in &rules.tables {
-            let is_for_frames = table.sees == Sees::Frames;
+            let is_for_frames = table.sees == SeenPackets::Frames;
             for (name, chain) in &table.chains {
                 let enters = |base: &&Base| match hook {
                     Hook::Egress => {
@@ -351,7 +351,7 @@ impl Question {
         };
         let stage = if hook == Hook::Egress { Stage::Wire } else { Stage::Filter };
         let (links, now, time) = (&machine.links, machine.now, Time::Now);
-        View { family: self.family(), stage, out, input, links, now, time, fixed: &[], blurred: None }
+        View { family: self.family(), stage, out, input, links, now, time, fixed: &[], unknown_bits: None }
     }
 }
 

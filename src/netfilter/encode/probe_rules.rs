@@ -50,7 +50,7 @@ const FIRST: u32 = 1;
 
 /// What is to be caught, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Net {
+pub struct ProbeRules {
     /// The patterns of each probe. A packet is the probe if one of them matches.
     pub probes: Vec<Vec<Pattern>>,
     /// Groups of links. For each group it is known whether a probe came to one of its links.
@@ -144,7 +144,7 @@ impl Pattern {
 
 impl Transaction {
     /// Makes both tables. The socket that commits them owns them, and they end with it.
-    pub fn net(net: &Net) -> Self {
+    pub fn net(net: &ProbeRules) -> Self {
         let mut transaction = Self::default();
         for id in [PASSED, LINKS] {
             transaction.table(id, Owner::MakerOfCopy, CREATE | REFUSE_EXISTING);
@@ -174,7 +174,7 @@ impl Transaction {
     }
 
     /// A chain with a rule for each pattern of each probe that it counts.
-    fn counting(&mut self, net: &Net, Counting { table, name, drops }: Counting<'_>) {
+    fn counting(&mut self, net: &ProbeRules, Counting { table, name, drops }: Counting<'_>) {
         self.net_chain(table, name, None);
         for pattern in net.probes.iter().flatten().filter(|pattern| has_rule(name, pattern)) {
             let drop = [Instruction::Verdict(NftVerdict::Drop)];

@@ -13,7 +13,7 @@ impl Ruleset {
 
     /// Whether these rules hold the contract in the place of `wanted`: outside the chains of the VPN's own allowance
     /// they pass nothing that `wanted` refuses. Rules of a pause never do.
-    pub fn may_stand_for(&self, wanted: &Self) -> bool {
+    pub fn may_replace(&self, wanted: &Self) -> bool {
         !self.is_paused()
             && tables_may(&self.ipv4, &wanted.ipv4)
             && tables_may(&self.ipv6, &wanted.ipv6)
@@ -106,35 +106,35 @@ mod tests {
         let paused = rules(|situation| situation.paused_until = Some(jiff::Timestamp::UNIX_EPOCH));
         let locked = rules(|_| {});
         assert!(paused.is_paused() && !locked.is_paused());
-        assert!(!paused.may_stand_for(&locked) && !paused.may_stand_for(&paused));
-        assert!(locked.may_stand_for(&paused) && locked.may_stand_for(&locked));
+        assert!(!paused.may_replace(&locked) && !paused.may_replace(&paused));
+        assert!(locked.may_replace(&paused) && locked.may_replace(&locked));
     }
 
     #[test]
     fn a_new_wire_or_a_missing_bridge_rules_the_old_rules_out_and_another_server_does_not() {
         let locked = rules(|_| {});
         let any = rules(|situation| situation.bootstrap.any = true);
-        assert!(locked != any && locked.may_stand_for(&any) && any.may_stand_for(&locked));
+        assert!(locked != any && locked.may_replace(&any) && any.may_replace(&locked));
         let wired = rules(|situation| situation.wires = vec![wire("eth0")]);
-        assert!(wired.may_stand_for(&locked) && !locked.may_stand_for(&wired));
+        assert!(wired.may_replace(&locked) && !locked.may_replace(&wired));
         let bridged = rules(|situation| situation.bridges = vec!["mybr0".parse().unwrap()]);
-        assert!(locked.may_stand_for(&bridged) && !bridged.may_stand_for(&locked));
+        assert!(locked.may_replace(&bridged) && !bridged.may_replace(&locked));
     }
 
     #[test]
-    fn rules_that_do_not_refuse_what_the_tunnel_s_own_address_needs_are_no_stand_in() {
+    fn rules_that_do_not_refuse_what_the_tunnel_s_own_address_needs_are_no_replacement() {
         let locked = rules(|_| {});
         let protected = rules(|situation| {
             let tunnel =
                 TunnelAddress { interface: "tun0".parse().unwrap(), address: "10.8.0.2".parse().unwrap() };
             situation.tunnel_addresses = vec![tunnel];
         });
-        assert!(locked != protected && !locked.may_stand_for(&protected));
-        assert!(protected.may_stand_for(&locked));
+        assert!(locked != protected && !locked.may_replace(&protected));
+        assert!(protected.may_replace(&locked));
     }
 
     #[test]
-    fn rules_without_the_policy_of_a_container_network_are_no_stand_in() {
+    fn rules_without_the_policy_of_a_container_network_are_no_replacement() {
         let config = Config::parse("docker = { networks = { l = \"lan\" } }\n", "config.toml").unwrap();
         let of = |networks: Vec<NetworkAccess>| {
             let situation = Situation { networks, ..Situation::default() };
@@ -142,6 +142,6 @@ mod tests {
         };
         let network = NetworkAccess { bridge: "br-lan".parse().unwrap(), access: Access::Lan };
         let (before, after) = (of(Vec::new()), of(vec![network]));
-        assert!(before != after && !before.may_stand_for(&after));
+        assert!(before != after && !before.may_replace(&after));
     }
 }
