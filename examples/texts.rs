@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use fluent_bundle::{FluentArgs, FluentBundle, FluentResource};
-use tunwarden::notifier::{LANGUAGES, spoken};
+use tunwarden::notifier::{LANGUAGES, language_of_locale};
 
 const POLICY: &str = "dbus/org.tunwarden.agent1.policy";
 const METAINFO: &str = "desktop/org.tunwarden.tunwarden.metainfo.xml";
@@ -54,7 +54,7 @@ impl Texts {
     pub(crate) fn read() -> Result<Self> {
         let languages = LANGUAGES.into_iter().map(|(tag, texts)| {
             let texts = of_language(tag, texts).with_context(|| format!("{tag}.ftl"))?;
-            Ok((spoken(tag), texts))
+            Ok((language_of_locale(tag), texts))
         });
         Ok(Self { languages: languages.collect::<Result<_>>()?, asked: BTreeSet::new() })
     }
@@ -143,7 +143,7 @@ fn window(texts: &mut Texts) -> Result<String> {
         .collect();
     let mut languages = BTreeMap::new();
     for (tag, source) in LANGUAGES {
-        let (language, bundle) = (spoken(tag), bundle(tag, source)?);
+        let (language, bundle) = (language_of_locale(tag), bundle(tag, source)?);
         let mut arguments = FluentArgs::new();
         VARIABLES.iter().for_each(|name| arguments.set(*name, format!("{{{name}}}")));
         let is_shown = |key: &&str| {

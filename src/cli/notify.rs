@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 use jiff::tz::TimeZone;
 
 use super::{Outcome, log, warn};
-use crate::notifier::{self, Entry, Icons, Notebook, NotifierError, Opening, UserContext, Words, language};
+use crate::notifier::{self, Entry, Icons, MemoryFile, NotifierError, Opening, UserContext, Words, language};
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
@@ -30,7 +30,7 @@ pub(super) async fn run(args: &Args) -> Outcome {
     let variable = |name: &str| std::env::var(name).ok();
     let user = UserContext {
         words: Words::new(language(variable), TimeZone::system()),
-        notebook: Notebook::of_person(variable),
+        memory_file: MemoryFile::of_person(variable),
         icons: if args.symbolic { Icons::Symbolic } else { Icons::Coloured },
         opening: if args.details { Opening::Details } else { Opening::Quiet },
         entry: if args.replace { Entry::Replace } else { Entry::Yield },

@@ -12,7 +12,7 @@ pub(super) enum Checking {
     /// It is running.
     Runs,
     /// It is running, and the state has changed since it began.
-    IsOld,
+    Outdated,
     /// It has ended, and its result must be shown.
     Done(Check),
 }
@@ -20,7 +20,7 @@ pub(super) enum Checking {
 impl Checking {
     /// Begins a check. Only one runs at a time, because each asks for a password.
     pub(super) fn begin(&mut self) -> Option<Action> {
-        if matches!(self, Self::Runs | Self::IsOld) {
+        if matches!(self, Self::Runs | Self::Outdated) {
             return None;
         }
         *self = Self::Runs;
@@ -28,9 +28,9 @@ impl Checking {
     }
 
     /// Notes that the state has changed.
-    pub(super) fn grow_old(&mut self) {
+    pub(super) fn mark_outdated(&mut self) {
         *self = match self {
-            Self::Runs | Self::IsOld => Self::IsOld,
+            Self::Runs | Self::Outdated => Self::Outdated,
             Self::None | Self::Done(_) => Self::None,
         };
     }
@@ -38,7 +38,7 @@ impl Checking {
 
 impl Notifier {
     pub(super) fn checked(&mut self, answer: Result<Check, Refusal>) {
-        let is_old = self.check == Checking::IsOld;
+        let is_old = self.check == Checking::Outdated;
         self.check = Checking::None;
         match answer {
             Ok(check) if !is_old => self.check = Checking::Done(check),

@@ -105,7 +105,7 @@ pub enum Closing {
     /// The user closed it.
     Dismissed,
     /// It timed out. The user may not have seen it.
-    Faded,
+    TimedOut,
 }
 
 /// A button of a notice or of the indicator's menu.

@@ -3,7 +3,7 @@
 use super::event::{Button, OfferedVpn};
 use super::keys::Key;
 use super::machine::Notifier;
-use super::notice::{Face, Text};
+use super::notice::{StateIcon, Text};
 use super::uncounted;
 use crate::status::{Enforcement, Status, VpnStatus};
 use crate::vpn::State;
@@ -19,7 +19,7 @@ const MAX_UNCOUNTED: usize = 2;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Indicator {
     /// The icon.
-    pub face: Face,
+    pub state_icon: StateIcon,
     /// The state, in a few words.
     pub title: Text,
     /// Further facts, one per line.
@@ -31,29 +31,29 @@ pub struct Indicator {
 impl Notifier {
     /// What the indicator shows now.
     pub fn indicator(&self) -> Indicator {
-        let face = self.face();
+        let state_icon = self.state_icon();
         let enforcement = self.status().map(|status| status.enforcement);
-        let title = Text::new(match face {
-            Face::Locked if enforcement == Some(Enforcement::Closed) => Key::StateClosed,
-            Face::Unknown if enforcement.is_some() => Key::StateUnread,
-            Face::Protected => Key::StateProtected,
-            Face::Connecting => Key::StateConnecting,
-            Face::Locked => Key::StateLocked,
-            Face::Lost => Key::StateLost,
-            Face::Failed => Key::StateFailed,
-            Face::Paused => Key::StatePaused,
-            Face::Unknown => Key::StateUnknown,
+        let title = Text::new(match state_icon {
+            StateIcon::Locked if enforcement == Some(Enforcement::Closed) => Key::StateClosed,
+            StateIcon::Unknown if enforcement.is_some() => Key::StateUnread,
+            StateIcon::Protected => Key::StateProtected,
+            StateIcon::Connecting => Key::StateConnecting,
+            StateIcon::Locked => Key::StateLocked,
+            StateIcon::Lost => Key::StateLost,
+            StateIcon::Failed => Key::StateFailed,
+            StateIcon::Paused => Key::StatePaused,
+            StateIcon::Unknown => Key::StateUnknown,
         });
         let Some(status) = self.status() else {
             let lines = vec![Text::new(Key::GoneHint)];
-            return Indicator { face, title, lines, buttons: vec![Button::Journal] };
+            return Indicator { state_icon, title, lines, buttons: vec![Button::Journal] };
         };
         let mut lines = Vec::new();
         match status.tunnels.first() {
             Some(tunnel) => lines
                 .push(Text::new(Key::Tunnel).word("name", &tunnel.name).word("interface", &tunnel.interface)),
             // The title already says that there is no VPN.
-            None if face == Face::Locked => {}
+            None if state_icon == StateIcon::Locked => {}
             None => lines.push(Text::new(Key::NoTunnel)),
         }
         lines.extend(uncounted::lines(status).take(MAX_UNCOUNTED));
@@ -63,7 +63,7 @@ impl Notifier {
         if status.repairs > 0 {
             lines.push(Text::new(Key::DetailRepairs).count("count", status.repairs.into()));
         }
-        Indicator { face, title, lines, buttons: self.menu(status.state) }
+        Indicator { state_icon, title, lines, buttons: self.menu(status.state) }
     }
 
     /// The buttons of the menu.
@@ -128,19 +128,19 @@ impl Notifier {
     }
 
     /// The icon for the state. It never shows more protection than the kernel holds.
-    pub(super) fn face(&self) -> Face {
+    pub(super) fn state_icon(&self) -> StateIcon {
         match self.status() {
-            None => Face::Unknown,
+            None => StateIcon::Unknown,
             Some(status) => match (status.enforcement, status.state) {
-                (Enforcement::NotEnforced, _) => Face::Failed,
-                (Enforcement::Unknown(_), _) => Face::Unknown,
-                (Enforcement::Closed, State::Lost) => Face::Lost,
-                (Enforcement::Closed, _) => Face::Locked,
-                (Enforcement::Enforced, State::Protected) => Face::Protected,
-                (Enforcement::Enforced, State::Connecting) => Face::Connecting,
-                (Enforcement::Enforced, State::Locked) => Face::Locked,
-                (Enforcement::Enforced, State::Lost) => Face::Lost,
-                (Enforcement::Enforced, State::Paused) => Face::Paused,
+                (Enforcement::NotEnforced, _) => StateIcon::Failed,
+                (Enforcement::Unknown(_), _) => StateIcon::Unknown,
+                (Enforcement::Closed, State::Lost) => StateIcon::Lost,
+                (Enforcement::Closed, _) => StateIcon::Locked,
+                (Enforcement::Enforced, State::Protected) => StateIcon::Protected,
+                (Enforcement::Enforced, State::Connecting) => StateIcon::Connecting,
+                (Enforcement::Enforced, State::Locked) => StateIcon::Locked,
+                (Enforcement::Enforced, State::Lost) => StateIcon::Lost,
+                (Enforcement::Enforced, State::Paused) => StateIcon::Paused,
             },
         }
     }

@@ -17,19 +17,20 @@ pub const LANGUAGES: [(&str, &str); 6] = [
 pub fn language(variable: impl Fn(&str) -> Option<String>) -> &'static str {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty());
     let locale = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(&set).unwrap_or_default();
-    let list = match spoken(&locale) {
+    let list = match language_of_locale(&locale) {
         "" | "C" | "POSIX" => None,
         _ => set("LANGUAGE"),
     };
     let wanted = list.unwrap_or(locale);
-    let known = |locale| LANGUAGES.iter().find(|(tag, _)| spoken(tag) == spoken(locale));
+    let known =
+        |locale| LANGUAGES.iter().find(|(tag, _)| language_of_locale(tag) == language_of_locale(locale));
     wanted.split(':').find_map(known).map_or(LANGUAGES[0].0, |(tag, _)| *tag)
 }
 
 /// The language of a locale or a tag, without country, encoding and variant: `pt` for `pt_BR.UTF-8` and for `pt-BR`. No
 /// language has texts for two countries. For `pt_PT` the texts of Brazil are used, because a reader in Portugal
 /// understands them better than English.
-pub fn spoken(locale: &str) -> &str {
+pub fn language_of_locale(locale: &str) -> &str {
     locale.split(['_', '.', '@', '-']).next().unwrap_or_default()
 }
 

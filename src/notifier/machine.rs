@@ -14,7 +14,7 @@ use crate::vpn::{LastLoss, State};
 /// How long the agent may be missing before the user is informed, in seconds. systemd restarts it faster.
 const GRACE: u64 = 5;
 /// How long news are shown, in seconds, counted from their appearance on the screen.
-const MOMENT: u64 = 8;
+const NEWS_DURATION: u64 = 8;
 /// Length of the window in which losses and repairs are counted, in seconds.
 const WINDOW: u64 = 60;
 /// A minute, in seconds.
@@ -34,7 +34,7 @@ pub struct Notifier {
     pub(super) missed: Option<LastLoss>,
     /// Repairs whose notice the user has not closed.
     pub(super) repaired: Option<Repairs>,
-    pub(super) news: Option<Passing>,
+    pub(super) news: Option<ShownNews>,
     /// The agent's message that says why the rules are not in force.
     pub(super) why: String,
     /// The topic that is shown with details.
@@ -65,9 +65,9 @@ pub(super) enum Presence {
     /// The agent has not been asked yet.
     Unknown,
     /// No agent has run since this time, in seconds since the epoch.
-    Away { since: u64, told: bool },
+    Absent { since: u64, told: bool },
     /// The agent runs and has this status.
-    Here(Box<Status>),
+    Present(Box<Status>),
 }
 
 /// A loss that is not over.
@@ -88,7 +88,7 @@ pub(super) struct Repairs {
 
 /// News, and when they were first on the screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Passing {
+pub(super) struct ShownNews {
     pub(super) what: News,
     pub(super) seen: Option<u64>,
 }
@@ -147,8 +147,8 @@ impl Notifier {
         let before = self.memory;
         let mut actions = Vec::new();
         match event {
-            Event::Agent(Some(status)) => self.here(*status, now),
-            Event::Agent(None) => self.away(now),
+            Event::Agent(Some(status)) => self.agent_present(*status, now),
+            Event::Agent(None) => self.agent_absent(now),
             Event::Lost => {
                 self.blocked = None;
                 self.losses.push_back(now);
@@ -202,21 +202,22 @@ impl Notifier {
 
     /// The next time at which the state changes without an event, in seconds since the epoch.
     pub fn next_moment(&self) -> Option<u64> {
-        let away = match self.agent {
-            Presence::Away { since, told: false } => Some(since.saturating_add(GRACE)),
-            Presence::Away { told: true, .. } | Presence::Unknown | Presence::Here(_) => None,
+        let agent_absent = match self.agent {
+            Presence::Absent { since, told: false } => Some(since.saturating_add(GRACE)),
+            Presence::Absent { told: true, .. } | Presence::Unknown | Presence::Present(_) => None,
         };
-        let over = self.news.as_ref().and_then(|news| news.seen).map(|seen| seen.saturating_add(MOMENT));
+        let over =
+            self.news.as_ref().and_then(|news| news.seen).map(|seen| seen.saturating_add(NEWS_DURATION));
         let of_window = |moments: &VecDeque<u64>| moments.front().map(|first| first.saturating_add(WINDOW));
         let windows = [of_window(&self.losses), of_window(&self.repairs)];
-        let others = [away, over, self.next_minute(), self.uncounted_moment()];
+        let others = [agent_absent, over, self.next_minute(), self.uncounted_moment()];
         windows.into_iter().chain(others).flatten().min()
     }
 
     pub(super) fn status(&self) -> Option<&Status> {
         match &self.agent {
-            Presence::Here(status) => Some(status),
-            Presence::Unknown | Presence::Away { .. } => None,
+            Presence::Present(status) => Some(status),
+            Presence::Unknown | Presence::Absent { .. } => None,
         }
     }
 
@@ -234,29 +235,29 @@ impl Notifier {
         self.hidden.iter().any(|(hidden, _)| *hidden == topic)
     }
 
-    fn here(&mut self, new: Status, now: u64) {
-        if matches!(self.agent, Presence::Away { .. }) {
+    fn agent_present(&mut self, new: Status, now: u64) {
+        if matches!(self.agent, Presence::Absent { .. }) {
             self.blocked = None;
-            self.check.grow_old();
+            self.check.mark_outdated();
         }
         match std::mem::replace(&mut self.agent, Presence::Unknown) {
-            Presence::Here(old) => self.follow(&old, &new, now),
-            Presence::Away { told: true, .. } => {
+            Presence::Present(old) => self.follow(&old, &new, now),
+            Presence::Absent { told: true, .. } => {
                 self.tell(News::Returned);
                 self.catch_up(&new);
             }
-            Presence::Away { told: false, .. } | Presence::Unknown => self.catch_up(&new),
+            Presence::Absent { told: false, .. } | Presence::Unknown => self.catch_up(&new),
         }
         self.settle(&new);
         self.welcome(&new);
-        self.agent = Presence::Here(Box::new(new));
+        self.agent = Presence::Present(Box::new(new));
     }
 
-    fn away(&mut self, now: u64) {
-        if !matches!(self.agent, Presence::Away { .. }) {
-            self.agent = Presence::Away { since: now, told: false };
+    fn agent_absent(&mut self, now: u64) {
+        if !matches!(self.agent, Presence::Absent { .. }) {
+            self.agent = Presence::Absent { since: now, told: false };
             self.blocked = None;
-            self.check.grow_old();
+            self.check.mark_outdated();
         }
     }
 
@@ -277,7 +278,7 @@ impl Notifier {
             self.blocked = None;
             self.detailed = self.detailed.filter(|topic| *topic != Topic::Details);
             self.waiting = 0;
-            self.check.grow_old();
+            self.check.mark_outdated();
         }
         // Both notices say that nothing leaves, so they are shown only if the verdict says the same.
         if old.state == State::Paused && new.state != State::Paused && new.verdict().is_closed() {
@@ -320,7 +321,7 @@ impl Notifier {
     }
 
     pub(super) fn tell(&mut self, what: News) {
-        self.news = Some(Passing { what, seen: None });
+        self.news = Some(ShownNews { what, seen: None });
     }
 
     /// The time at which a pause ends.
@@ -342,10 +343,15 @@ impl Notifier {
             moments.retain(|&at| at <= now && now - at < WINDOW);
         }
         self.note_uncounted(now);
-        if let Presence::Away { since, told } = &mut self.agent {
+        if let Presence::Absent { since, told } = &mut self.agent {
             *told |= now.saturating_sub(*since) >= GRACE;
         }
-        if self.news.as_ref().and_then(|news| news.seen).is_some_and(|seen| now.abs_diff(seen) >= MOMENT) {
+        if self
+            .news
+            .as_ref()
+            .and_then(|news| news.seen)
+            .is_some_and(|seen| now.abs_diff(seen) >= NEWS_DURATION)
+        {
             self.news = None;
         }
         let flapping = match self.losses.len() {

@@ -7,9 +7,9 @@ use super::event::Memory;
 
 /// A file below `~/.local/state`. Without a home directory nothing is saved.
 #[derive(Debug)]
-pub struct Notebook(Option<PathBuf>);
+pub struct MemoryFile(Option<PathBuf>);
 
-impl Notebook {
+impl MemoryFile {
     /// The file in the folder that the environment names: `XDG_STATE_HOME`, or `HOME`.
     pub fn of_person(variable: impl Fn(&str) -> Option<String>) -> Self {
         let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());

@@ -40,10 +40,10 @@ pub use event::{
 };
 pub use indicator::Indicator;
 pub use keys::Key;
-pub use language::{LANGUAGES, language, spoken};
+pub use language::{LANGUAGES, language, language_of_locale};
 pub use machine::Notifier;
-pub use memory::Notebook;
-pub use notice::{Arg, Face, Notice, Stay, Text, Urgency};
+pub use memory::MemoryFile;
+pub use notice::{Arg, Lifetime, Notice, StateIcon, Text, Urgency};
 pub use session::{Entry, NAME, show_details};
 pub use words::Words;
 
@@ -69,7 +69,7 @@ pub struct UserContext {
     /// The user's language and time zone.
     pub words: Words,
     /// What the user has seen.
-    pub notebook: Notebook,
+    pub memory_file: MemoryFile,
     /// Which set of icons the panel gets.
     pub icons: Icons,
     /// What to show first.
@@ -158,7 +158,7 @@ pub async fn run(user: UserContext) -> Result<(), NotifierError> {
 struct Runner {
     notifier: Notifier,
     words: Words,
-    notebook: Notebook,
+    memory_file: MemoryFile,
     icons: Icons,
     wanted: watch::Sender<Wanted>,
     item: watch::Sender<Item>,
@@ -167,18 +167,18 @@ struct Runner {
 
 impl Runner {
     fn new(user: UserContext, events: mpsc::Sender<Event>) -> Self {
-        let UserContext { words, notebook, icons, opening: _, entry: _ } = user;
-        let notifier = Notifier::new(notebook.read());
+        let UserContext { words, memory_file, icons, opening: _, entry: _ } = user;
+        let notifier = Notifier::new(memory_file.read());
         let item = Item::new(&notifier.indicator(), &words, icons);
         let (wanted, item) = (watch::Sender::new(Wanted::default()), watch::Sender::new(item));
-        Self { notifier, words, notebook, icons, wanted, item, events }
+        Self { notifier, words, memory_file, icons, wanted, item, events }
     }
 
     fn take(&mut self, event: Event) {
         tracing::debug!("event: {event:?}");
         for action in self.notifier.step(event, system::now()) {
             match action {
-                Action::Remember(memory) => self.notebook.write(memory),
+                Action::Remember(memory) => self.memory_file.write(memory),
                 Action::Ask(Button::Blocked) => {
                     let events = self.events.clone();
                     tokio::spawn(async move {

@@ -11,9 +11,9 @@ pub struct Notice {
     /// The urgency for the notification daemon.
     pub urgency: Urgency,
     /// How long it is shown.
-    pub stay: Stay,
+    pub lifetime: Lifetime,
     /// The icon.
-    pub face: Face,
+    pub state_icon: StateIcon,
     /// The title, one line.
     pub title: Text,
     /// The sentences below the title.
@@ -25,10 +25,10 @@ pub struct Notice {
 impl Notice {
     /// The category for the notification daemon, as the desktop notifications specification defines it.
     pub const fn category(&self) -> &'static str {
-        match (self.topic, self.face) {
+        match (self.topic, self.state_icon) {
             (Topic::Lost | Topic::Flapping | Topic::Missed, _) => "network.disconnected",
             (Topic::NotEnforced | Topic::Gone | Topic::Repaired | Topic::Uncounted, _) => "network.error",
-            (Topic::News, Face::Protected) => "network.connected",
+            (Topic::News, StateIcon::Protected) => "network.connected",
             (
                 Topic::News
                 | Topic::Details
@@ -59,16 +59,16 @@ pub enum Urgency {
 
 /// How long a notice is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stay {
+pub enum Lifetime {
     /// Until the problem is resolved or the user closes the notice.
-    Resolved,
+    UntilResolved,
     /// For 8 seconds.
-    Moment,
+    Brief,
 }
 
 /// The icon for a state. Icons differ in shape as well as in colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Face {
+pub enum StateIcon {
     /// A green shield with a tick.
     Protected,
     /// A blue shield with three dots.
@@ -85,7 +85,7 @@ pub enum Face {
     Unknown,
 }
 
-impl Face {
+impl StateIcon {
     /// Every icon.
     pub const ALL: [Self; 7] = [
         Self::Protected,

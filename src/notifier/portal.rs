@@ -57,7 +57,7 @@ async fn follow(events: &mpsc::Sender<Event>) -> zbus::Result<()> {
                 if signal.header().sender().is_none_or(|sender| owner.as_deref() != Some(sender)) {
                     continue;
                 }
-                let Some(portal) = told(&signal) else { continue };
+                let Some(portal) = connectivity(&signal) else { continue };
                 portal
             }
             () = connection.closed() => return Ok(()),
@@ -80,7 +80,7 @@ async fn read(connection: &Connection, owner: Option<&OwnedUniqueName>) -> Porta
 }
 
 /// The result of the check, if this signal of NetworkManager has it.
-fn told(signal: &Message) -> Option<Portal> {
+fn connectivity(signal: &Message) -> Option<Portal> {
     let body = signal.body();
     let (_, changed, _): (String, HashMap<String, OwnedVariant>, Vec<String>) = body.deserialize().ok()?;
     changed.get(CONNECTIVITY).map(portal_of)

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::event::{Button, Closing, Event, Topic};
-use super::notice::{Notice, Stay, Urgency};
+use super::notice::{Lifetime, Notice, Urgency};
 use super::session::Change;
 use super::words::Words;
 
@@ -28,7 +28,7 @@ const DESKTOP_ENTRY: &str = "org.tunwarden.tunwarden";
 pub(super) struct Card {
     topic: Topic,
     urgency: Urgency,
-    stay: Stay,
+    lifetime: Lifetime,
     icon: &'static str,
     title: String,
     body: String,
@@ -44,8 +44,8 @@ impl Card {
         Self {
             topic: notice.topic,
             urgency: notice.urgency,
-            stay: notice.stay,
-            icon: notice.face.icon(),
+            lifetime: notice.lifetime,
+            icon: notice.state_icon.icon(),
             title: words.label(&notice.title),
             body: words.lines(&notice.body),
             category: notice.category(),
@@ -213,7 +213,7 @@ impl Screen {
                 ),
             ) => {
                 self.replaces = None;
-                Event::Closed(topic, Closing::Faded)
+                Event::Closed(topic, Closing::TimedOut)
             }
             (None, _) => {
                 self.replaces = None;
@@ -231,9 +231,9 @@ fn notification(card: &Card, replaces: Option<u32>) -> Notification {
         Urgency::Normal => notify_rust::Urgency::Normal,
         Urgency::Critical => notify_rust::Urgency::Critical,
     });
-    notification.timeout(match card.stay {
-        Stay::Resolved => Timeout::Never,
-        Stay::Moment => MOMENT,
+    notification.timeout(match card.lifetime {
+        Lifetime::UntilResolved => Timeout::Never,
+        Lifetime::Brief => MOMENT,
     });
     notification.hint(Hint::Category(card.category.to_owned()));
     notification.hint(Hint::DesktopEntry(DESKTOP_ENTRY.to_owned()));

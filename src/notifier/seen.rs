@@ -44,7 +44,7 @@ impl Notifier {
             (Topic::Missed, Closing::Dismissed) => self.missed = None,
             (Topic::Repaired, Closing::Dismissed) => self.repaired = None,
             (Topic::Welcome, Closing::Dismissed) => self.welcoming = false,
-            (Topic::Missed | Topic::Repaired | Topic::Welcome, Closing::Faded)
+            (Topic::Missed | Topic::Repaired | Topic::Welcome, Closing::TimedOut)
             | (
                 Topic::Gone
                 | Topic::NotEnforced
@@ -53,7 +53,7 @@ impl Notifier {
                 | Topic::Lost
                 | Topic::Uncounted
                 | Topic::Portal,
-                Closing::Dismissed | Closing::Faded,
+                Closing::Dismissed | Closing::TimedOut,
             ) => {
                 self.hidden.retain(|(hidden, _)| *hidden != topic);
                 self.hidden.push((topic, closing));

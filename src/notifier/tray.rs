@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use super::Icons;
 use super::event::{Button, Event};
 use super::indicator::Indicator;
-use super::notice::Face;
+use super::notice::StateIcon;
 use super::words::Words;
 
 /// The indicator in the user's language.
@@ -23,18 +23,20 @@ pub(super) struct Item {
 
 impl Item {
     pub(super) fn new(indicator: &Indicator, words: &Words, icons: Icons) -> Self {
-        let icon = indicator.face.icon();
+        let icon = indicator.state_icon.icon();
         let buttons = indicator.buttons.iter().map(|button| (button.clone(), words.button(button)));
         Self {
             icon: match icons {
                 Icons::Coloured => icon.to_owned(),
                 Icons::Symbolic => format!("{icon}-symbolic"),
             },
-            status: match indicator.face {
-                Face::Lost | Face::Failed => Status::NeedsAttention,
-                Face::Protected | Face::Connecting | Face::Locked | Face::Paused | Face::Unknown => {
-                    Status::Active
-                }
+            status: match indicator.state_icon {
+                StateIcon::Lost | StateIcon::Failed => Status::NeedsAttention,
+                StateIcon::Protected
+                | StateIcon::Connecting
+                | StateIcon::Locked
+                | StateIcon::Paused
+                | StateIcon::Unknown => Status::Active,
             },
             title: words.label(&indicator.title),
             lines: indicator.lines.iter().map(|line| words.label(line)).collect(),
@@ -46,30 +48,30 @@ impl Item {
 /// Shows the indicator until the sender is dropped.
 pub(super) async fn run(mut wanted: watch::Receiver<Item>, events: mpsc::Sender<Event>) {
     let item = wanted.borrow_and_update().clone();
-    let tray = match (Indicating { item, events }).assume_sni_available(true).spawn().await {
+    let tray = match (TrayIcon { item, events }).assume_sni_available(true).spawn().await {
         Ok(tray) => tray,
         Err(error) => return tracing::warn!("no indicator in the panel: {error}"),
     };
     while wanted.changed().await.is_ok() {
         let item = wanted.borrow_and_update().clone();
-        tray.update(|indicating: &mut Indicating| indicating.item = item).await;
+        tray.update(|indicating: &mut TrayIcon| indicating.item = item).await;
     }
     tray.shutdown().await;
 }
 
-struct Indicating {
+struct TrayIcon {
     item: Item,
     events: mpsc::Sender<Event>,
 }
 
-impl Indicating {
+impl TrayIcon {
     fn press(&self, button: Button) {
         // If the channel is full, enough earlier presses are waiting.
         let _ = self.events.try_send(Event::Pressed(button));
     }
 }
 
-impl Tray for Indicating {
+impl Tray for TrayIcon {
     fn id(&self) -> String {
         "tunwarden".to_owned()
     }
@@ -134,16 +136,16 @@ mod tests {
     #[test]
     fn a_loss_wants_attention_and_shows_its_icon() {
         let words = Words::new("en", TimeZone::UTC);
-        let of = |face| {
-            let indicator = Indicator { face, ..Notifier::new(Memory::default()).indicator() };
+        let of = |state_icon| {
+            let indicator = Indicator { state_icon, ..Notifier::new(Memory::default()).indicator() };
             let item = Item::new(&indicator, &words, Icons::Coloured);
-            let indicating = Indicating { item, events: mpsc::channel(1).0 };
+            let indicating = TrayIcon { item, events: mpsc::channel(1).0 };
             (indicating.status(), indicating.attention_icon_name())
         };
-        assert_eq!(of(Face::Lost), (Status::NeedsAttention, "tunwarden-lost".to_owned()));
-        assert_eq!(of(Face::Failed).0, Status::NeedsAttention);
-        for face in [Face::Protected, Face::Locked, Face::Paused, Face::Unknown] {
-            assert_eq!(of(face).0, Status::Active, "{face:?}");
+        assert_eq!(of(StateIcon::Lost), (Status::NeedsAttention, "tunwarden-lost".to_owned()));
+        assert_eq!(of(StateIcon::Failed).0, Status::NeedsAttention);
+        for state_icon in [StateIcon::Protected, StateIcon::Locked, StateIcon::Paused, StateIcon::Unknown] {
+            assert_eq!(of(state_icon).0, Status::Active, "{state_icon:?}");
         }
     }
 
@@ -152,7 +154,7 @@ mod tests {
         let notifier = Notifier::new(Memory::default());
         let item = Item::new(&notifier.indicator(), &Words::new("en", TimeZone::UTC), Icons::Coloured);
         let (events, mut pressed) = mpsc::channel(1);
-        Indicating { item, events }.activate(0, 0);
+        TrayIcon { item, events }.activate(0, 0);
         assert_eq!(pressed.try_recv(), Ok(Event::Pressed(Button::Details)));
     }
 }

@@ -3,7 +3,7 @@
 use super::event::{Button, Topic};
 use super::keys::Key;
 use super::machine::Notifier;
-use super::notice::{Notice, Stay, Text, Urgency};
+use super::notice::{Lifetime, Notice, Text, Urgency};
 use crate::status::{LeftOutStatus, Status};
 use crate::vpn::State;
 
@@ -44,8 +44,8 @@ impl Notifier {
         Some(Notice {
             topic: Topic::Uncounted,
             urgency: Urgency::Normal,
-            stay: Stay::Resolved,
-            face: self.face(),
+            lifetime: Lifetime::UntilResolved,
+            state_icon: self.state_icon(),
             title: title(one),
             body: self.uncounted_lines(),
             buttons: vec![Button::Details],

@@ -4,7 +4,7 @@ use super::checking::Checking;
 use super::event::{BlockedLine, Button, Check, Checked, Portal, Refusal, Topic};
 use super::keys::Key;
 use super::machine::{Loss, News, Notifier, Presence, Repairs};
-use super::notice::{Face, Notice, Stay, Text, Urgency};
+use super::notice::{Lifetime, Notice, StateIcon, Text, Urgency};
 use crate::config::Reconnect;
 use crate::status::{Enforcement, Status, Verdict};
 use crate::vpn::{LastLoss, PauseScope, State};
@@ -23,7 +23,7 @@ impl Notifier {
     pub(super) fn candidates(&self) -> Vec<Notice> {
         let mut found = Vec::new();
         if self.detailed == Some(Topic::Details) {
-            found.push(notice(Topic::Details, self.face(), Text::new(Key::DetailTitle), Vec::new()));
+            found.push(notice(Topic::Details, self.state_icon(), Text::new(Key::DetailTitle), Vec::new()));
         }
         if let Some(refused @ News::Refused(..)) = self.news.as_ref().map(|news| &news.what) {
             found.push(self.of_news(refused));
@@ -46,7 +46,7 @@ impl Notifier {
         }
         // It is the last one, so that the list hides no notice about the protection.
         found.extend(self.blocked.as_ref().map(|lines| {
-            notice(Topic::Blocked, self.face(), Text::new(Key::BlockedTitle), of_blocked(lines))
+            notice(Topic::Blocked, self.state_icon(), Text::new(Key::BlockedTitle), of_blocked(lines))
         }));
         found
     }
@@ -54,11 +54,11 @@ impl Notifier {
     /// The notice about a missing agent, or about rules that are not in force.
     fn of_agent(&self) -> Option<Notice> {
         match &self.agent {
-            Presence::Away { told: true, .. } => {
+            Presence::Absent { told: true, .. } => {
                 let body = vec![Text::new(Key::GoneBody), Text::new(Key::GoneHint)];
-                Some(notice(Topic::Gone, Face::Unknown, Text::new(Key::GoneTitle), body))
+                Some(notice(Topic::Gone, StateIcon::Unknown, Text::new(Key::GoneTitle), body))
             }
-            Presence::Here(status) => {
+            Presence::Present(status) => {
                 let (title, body) = match status.enforcement {
                     Enforcement::Enforced => return None,
                     Enforcement::NotEnforced => {
@@ -72,10 +72,10 @@ impl Notifier {
                         (Key::UnreadTitle, vec![Text::new(Key::UnreadBody), Text::new(Key::FailedRetry)])
                     }
                 };
-                let notice = notice(Topic::NotEnforced, self.face(), Text::new(title), body);
+                let notice = notice(Topic::NotEnforced, self.state_icon(), Text::new(title), body);
                 Some(critical(notice, &[Button::Details]))
             }
-            Presence::Unknown | Presence::Away { .. } => None,
+            Presence::Unknown | Presence::Absent { .. } => None,
         }
     }
 
@@ -100,7 +100,7 @@ impl Notifier {
             let body = vec![Text::new(Key::PortalBody)];
             return Some(Notice {
                 buttons: vec![Button::Resume],
-                ..notice(Topic::Paused(until), Face::Paused, title, body)
+                ..notice(Topic::Paused(until), StateIcon::Paused, title, body)
             });
         }
         // Half a minute more or less does not matter to a user.
@@ -109,7 +109,7 @@ impl Notifier {
         let title = Text::new(Key::PausedTitle).moment("until", until);
         Some(Notice {
             buttons: vec![Button::Resume],
-            ..notice(Topic::Paused(until), Face::Paused, title, body)
+            ..notice(Topic::Paused(until), StateIcon::Paused, title, body)
         })
     }
 
@@ -120,7 +120,7 @@ impl Notifier {
         let mut body = vec![Text::new(Key::FlappingBody).count("count", count)];
         body.extend(self.leaves(Key::StillClosed));
         body.extend(loss.and_then(why));
-        Some(critical(notice(Topic::Flapping, Face::Lost, title, body), &[Button::Details]))
+        Some(critical(notice(Topic::Flapping, StateIcon::Lost, title, body), &[Button::Details]))
     }
 
     fn of_loss(&self, loss: &Loss) -> Notice {
@@ -134,7 +134,7 @@ impl Notifier {
             let body = self.leaves(Key::StillClosed);
             return Notice {
                 buttons: vec![Button::Details],
-                ..notice(Topic::Lost, Face::Connecting, title, body)
+                ..notice(Topic::Lost, StateIcon::Connecting, title, body)
             };
         }
         let title = match name {
@@ -156,7 +156,7 @@ impl Notifier {
             offered.push(Button::PausePortal);
         }
         offered.push(Button::Details);
-        critical(notice(Topic::Lost, Face::Lost, title, body), &offered)
+        critical(notice(Topic::Lost, StateIcon::Lost, title, body), &offered)
     }
 
     /// The notice about a captive portal. It offers to open what a sign-in needs. Nothing is opened before the user
@@ -166,20 +166,20 @@ impl Notifier {
         let status = self.status().filter(waits).filter(|_| self.portal == Portal::Found)?;
         let closed = status.verdict().is_closed();
         let body = vec![Text::new(Key::PortalFoundBody)];
-        let notice = notice(Topic::Portal, self.face(), Text::new(Key::PortalFoundTitle), body);
+        let notice = notice(Topic::Portal, self.state_icon(), Text::new(Key::PortalFoundTitle), body);
         closed.then(|| Notice { buttons: vec![Button::PausePortal, Button::Details], ..notice })
     }
 
     fn of_check(&self, check: &Check) -> Notice {
         // What the agent reads now has priority over what was computed before.
         let is_closed = self.status().is_some_and(|status| status.verdict().is_closed());
-        let (title, face) = match check.result {
-            Checked::Proven if is_closed => (Key::CheckProven, self.face()),
-            Checked::Open => (Key::CheckOpen, Face::Failed),
-            Checked::Proven | Checked::NotShown => (Key::CheckNotShown, self.face()),
+        let (title, state_icon) = match check.result {
+            Checked::Proven if is_closed => (Key::CheckProven, self.state_icon()),
+            Checked::Open => (Key::CheckOpen, StateIcon::Failed),
+            Checked::Proven | Checked::NotShown => (Key::CheckNotShown, self.state_icon()),
         };
         let body = vec![Text::new(Key::CheckReport).word("file", &check.report), Text::new(Key::CheckHint)];
-        let notice = notice(Topic::Checked, face, Text::new(title), body);
+        let notice = notice(Topic::Checked, state_icon, Text::new(title), body);
         match check.result {
             Checked::Open => critical(notice, &[]),
             Checked::Proven | Checked::NotShown => notice,
@@ -192,24 +192,24 @@ impl Notifier {
     }
 
     fn of_news(&self, news: &News) -> Notice {
-        let (face, title, body) = match news {
+        let (state_icon, title, body) = match news {
             News::Back(name) if name.is_empty() => {
-                (Face::Protected, Key::BackTitle, vec![Text::new(Key::ResumedProtected)])
+                (StateIcon::Protected, Key::BackTitle, vec![Text::new(Key::ResumedProtected)])
             }
             News::Back(name) => {
-                (Face::Protected, Key::BackTitle, vec![Text::new(Key::BackBody).word("name", name)])
+                (StateIcon::Protected, Key::BackTitle, vec![Text::new(Key::BackBody).word("name", name)])
             }
             News::Steady(name) => {
-                (Face::Protected, Key::SteadyTitle, vec![Text::new(Key::SteadyBody).word("name", name)])
+                (StateIcon::Protected, Key::SteadyTitle, vec![Text::new(Key::SteadyBody).word("name", name)])
             }
             News::Resumed(State::Protected) => {
-                (Face::Protected, Key::ResumedTitle, vec![Text::new(Key::ResumedProtected)])
+                (StateIcon::Protected, Key::ResumedTitle, vec![Text::new(Key::ResumedProtected)])
             }
             News::Resumed(State::Locked | State::Connecting | State::Lost | State::Paused) => {
-                (Face::Locked, Key::ResumedTitle, self.leaves(Key::ResumedLocked))
+                (StateIcon::Locked, Key::ResumedTitle, self.leaves(Key::ResumedLocked))
             }
-            News::InForce => (self.face(), Key::InForceTitle, self.leaves(Key::InForceBody)),
-            News::Returned => (self.face(), Key::ReturnedTitle, vec![Text::new(Key::ReturnedBody)]),
+            News::InForce => (self.state_icon(), Key::InForceTitle, self.leaves(Key::InForceBody)),
+            News::Returned => (self.state_icon(), Key::ReturnedTitle, vec![Text::new(Key::ReturnedBody)]),
             News::Refused(button, refusal) => {
                 let what = match button {
                     Button::Reconnect | Button::Connect(_) | Button::Details => Key::RefusedReconnect,
@@ -225,10 +225,10 @@ impl Notifier {
                     Refusal::Own(key) => Text::new(*key),
                     Refusal::Failed(why) => Text::new(Key::RefusedWhy).word("why", why),
                 };
-                (self.face(), Key::RefusedTitle, vec![Text::new(what), why])
+                (self.state_icon(), Key::RefusedTitle, vec![Text::new(what), why])
             }
         };
-        Notice { stay: Stay::Moment, ..notice(Topic::News, face, Text::new(title), body) }
+        Notice { lifetime: Lifetime::Brief, ..notice(Topic::News, state_icon, Text::new(title), body) }
     }
 
     /// Whether the sentence for this news is still true.
@@ -249,7 +249,7 @@ impl Notifier {
             true | false => vec![Text::new(Key::MissedOpen)],
         });
         body.extend(why(loss));
-        notice(Topic::Missed, self.face(), Text::new(Key::MissedTitle), body)
+        notice(Topic::Missed, self.state_icon(), Text::new(Key::MissedTitle), body)
     }
 
     fn of_repairs(&self, repairs: &Repairs) -> Notice {
@@ -259,7 +259,7 @@ impl Notifier {
                 None => Text::new(Key::FightTitle),
             };
             let body = vec![Text::new(Key::FightBody).count("count", count)];
-            return critical(notice(Topic::Repaired, Face::Failed, title, body), &[Button::Details]);
+            return critical(notice(Topic::Repaired, StateIcon::Failed, title, body), &[Button::Details]);
         }
         let body = match &repairs.by {
             Some(program) => Text::new(Key::RepairedByBody).word("program", program),
@@ -267,7 +267,7 @@ impl Notifier {
         };
         let body = vec![body.count("count", repairs.count)];
         let title = Text::new(Key::RepairedTitle);
-        Notice { buttons: vec![Button::Details], ..notice(Topic::Repaired, self.face(), title, body) }
+        Notice { buttons: vec![Button::Details], ..notice(Topic::Repaired, self.state_icon(), title, body) }
     }
 
     /// The notice with details, if the user has asked for them.
@@ -324,8 +324,16 @@ impl Notifier {
     }
 }
 
-fn notice(topic: Topic, face: Face, title: Text, body: Vec<Text>) -> Notice {
-    Notice { topic, urgency: Urgency::Normal, stay: Stay::Resolved, face, title, body, buttons: Vec::new() }
+fn notice(topic: Topic, state_icon: StateIcon, title: Text, body: Vec<Text>) -> Notice {
+    Notice {
+        topic,
+        urgency: Urgency::Normal,
+        lifetime: Lifetime::UntilResolved,
+        state_icon,
+        title,
+        body,
+        buttons: Vec::new(),
+    }
 }
 
 fn critical(notice: Notice, buttons: &[Button]) -> Notice {

@@ -3,7 +3,7 @@
 use super::event::{Button, Topic};
 use super::keys::Key;
 use super::machine::Notifier;
-use super::notice::{Notice, Stay, Text, Urgency};
+use super::notice::{Lifetime, Notice, Text, Urgency};
 use crate::status::{Status, Verdict};
 use crate::vpn::State;
 
@@ -32,8 +32,8 @@ impl Notifier {
         Some(Notice {
             topic: Topic::Welcome,
             urgency: Urgency::Normal,
-            stay: Stay::Resolved,
-            face: self.face(),
+            lifetime: Lifetime::UntilResolved,
+            state_icon: self.state_icon(),
             title: Text::new(Key::WelcomeTitle),
             body,
             buttons,

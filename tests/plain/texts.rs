@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use std::path::Path;
 
 use generator::Texts;
-use tunwarden::notifier::{LANGUAGES, spoken};
+use tunwarden::notifier::{LANGUAGES, language_of_locale};
 
 /// What the lines with texts begin with, in English.
 const PLACES: [(&str, &[&str]); 5] = [
@@ -62,7 +62,7 @@ fn each_place_of_a_file_is_in_each_language_once() -> Result<()> {
             };
             ensure!(english > 0, "{path} has no {place}");
             for (tag, _) in &LANGUAGES[1..] {
-                let language = spoken(tag);
+                let language = language_of_locale(tag);
                 let translated = match xml {
                     true => count(format!("{place} xml:lang=\"{language}\">")),
                     false => count(format!("{place}[{language}]=")),

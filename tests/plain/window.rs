@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use tunwarden::notifier::{LANGUAGES, spoken};
+use tunwarden::notifier::{LANGUAGES, language_of_locale};
 
 /// Texts with a key (Alt and the letter behind `_`), by the pages on which they are: the tabs are on each.
 const TABS: [&str; 3] = ["tab-state", "tab-settings", "tab-blocked"];
@@ -58,7 +58,7 @@ fn source() -> Result<String> {
 #[test]
 fn the_window_has_every_text_in_every_language_and_no_other() -> Result<()> {
     let (languages, source) = (languages()?, source()?);
-    let wanted: BTreeSet<&str> = LANGUAGES.iter().map(|(tag, _)| spoken(tag)).collect();
+    let wanted: BTreeSet<&str> = LANGUAGES.iter().map(|(tag, _)| language_of_locale(tag)).collect();
     ensure!(
         languages.keys().map(String::as_str).collect::<BTreeSet<_>>() == wanted,
         "{:?}",

@@ -32,7 +32,7 @@ fn any_topic() -> impl Strategy<Value = Topic> {
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
-    let closing = prop::sample::select(vec![Closing::Dismissed, Closing::Faded]);
+    let closing = prop::sample::select(vec![Closing::Dismissed, Closing::TimedOut]);
     let button = prop::sample::select(vec![
         Button::Reconnect,
         Button::Connect(managed("home", 0)),
@@ -118,7 +118,7 @@ proptest! {
             let status = notifier.status();
             let verdict = status.map_or(Verdict::Unknown, Status::verdict);
             let fine = verdict == Verdict::Protected;
-            prop_assert_eq!(notifier.indicator().face == Face::Protected, fine);
+            prop_assert_eq!(notifier.indicator().state_icon == StateIcon::Protected, fine);
             let texts = notifier.notice().map(|notice| (notice.title, notice.body));
             for words in &words {
                 let wide = notifier.notice().and_then(|notice| texts::too_wide(words, &notice));

@@ -19,9 +19,9 @@ fn statuses() -> Vec<Status> {
 }
 
 /// The keys of sentences that say that nothing leaves, in the notice and in each notice that waits behind it.
-fn claims(day: &Day, words: &Words) -> BTreeSet<&'static str> {
+fn claims(test: &TestNotifier, words: &Words) -> BTreeSet<&'static str> {
     let mut claims = BTreeSet::new();
-    for notice in day.notifier.candidates() {
+    for notice in test.notifier.candidates() {
         let texts = std::iter::once(&notice.title).chain(&notice.body);
         let claiming = texts.filter(|text| words.say(text).contains("othing l"));
         let keys: Vec<&'static str> = claiming.map(|text| text.key.as_str()).collect();
@@ -38,13 +38,13 @@ fn no_notice_says_that_nothing_leaves_without_what_this_system_cannot_stop() {
     let mut claimed = BTreeSet::new();
     for first in statuses() {
         for next in statuses() {
-            let mut day = Day::begin_told(Memory::default(), first.clone());
-            claimed.extend(claims(&day, &words));
-            day.agent(next);
-            claimed.extend(claims(&day, &words));
+            let mut test = TestNotifier::begin_with(Memory::default(), first.clone());
+            claimed.extend(claims(&test, &words));
+            test.agent(next);
+            claimed.extend(claims(&test, &words));
             for event in [Event::Lost, Event::Lost, Event::Lost, Event::Pressed(Button::Reconnect)] {
-                day.hear(event);
-                claimed.extend(claims(&day, &words));
+                test.send(event);
+                claimed.extend(claims(&test, &words));
             }
         }
     }

@@ -29,8 +29,8 @@ pub(super) fn with_vpns(vpns: Vec<VpnStatus>, status: Status) -> Status {
     Status { vpns, ..status }
 }
 
-fn connects(day: &Day) -> Vec<String> {
-    let buttons = day.notifier.indicator().buttons;
+fn connects(test: &TestNotifier) -> Vec<String> {
+    let buttons = test.notifier.indicator().buttons;
     let connects = buttons.iter().filter(|button| matches!(button, Button::Connect(_)));
     connects.map(|button| words().button(button)).collect()
 }
@@ -41,7 +41,7 @@ fn words() -> Words {
 
 #[test]
 fn the_menu_offers_three_pauses_and_one_for_a_portal_while_no_vpn_is_connected() {
-    let offered = |state| Day::begin(status(state)).notifier.indicator().buttons;
+    let offered = |state| TestNotifier::begin(status(state)).notifier.indicator().buttons;
     for state in [State::Locked, State::Lost, State::Connecting, State::Protected] {
         let buttons = offered(state);
         for minutes in [5, 30, 60] {
@@ -59,123 +59,125 @@ fn a_vpn_that_counts_and_is_not_up_can_be_connected_by_its_name() {
     let unnamed = VpnStatus { counts: false, ..vpn("evil", "networkmanager") };
     let broken = VpnStatus { fault: Some("no server".to_owned()), ..vpn("broken", "networkmanager") };
     let vpns = vec![vpn("home", "networkmanager"), vpn("wg0", "wireguard"), unnamed, broken];
-    let mut day = Day::begin(with_vpns(vpns.clone(), status(State::Locked)));
-    assert_eq!(connects(&day), ["Connect home"]);
-    let menu = day.notifier.indicator().buttons;
+    let mut test = TestNotifier::begin(with_vpns(vpns.clone(), status(State::Locked)));
+    assert_eq!(connects(&test), ["Connect home"]);
+    let menu = test.notifier.indicator().buttons;
     assert!(menu.contains(&Button::Reconnect), "wg0 has no entry of its own: {menu:?}");
-    day.hear(Event::Pressed(Button::Connect(managed("home", 0))));
-    assert!(day.actions.contains(&Action::Ask(Button::Connect(managed("home", 0)))));
+    test.send(Event::Pressed(Button::Connect(managed("home", 0))));
+    assert!(test.actions.contains(&Action::Ask(Button::Connect(managed("home", 0)))));
     let why = Refusal::Own(Key::NoAnswer);
-    day.hear(Event::Answered(Button::Connect(managed("home", 0)), Err(why)));
-    assert!(day.reads().contains("could not be connected.\nIts server"), "{}", day.reads());
+    test.send(Event::Answered(Button::Connect(managed("home", 0)), Err(why)));
+    assert!(test.text().contains("could not be connected.\nIts server"), "{}", test.text());
 
-    day.agent(with_vpns(vpns.clone(), status(State::Protected)));
-    assert_eq!(connects(&day), [""; 0], "a VPN is up");
+    test.agent(with_vpns(vpns.clone(), status(State::Protected)));
+    assert_eq!(connects(&test), [""; 0], "a VPN is up");
     let never = Status { reconnect: Some(Reconnect::Never), ..status(State::Locked) };
-    day.agent(with_vpns(vpns, never));
-    assert_eq!(connects(&day), [""; 0], "the configuration offers nothing");
+    test.agent(with_vpns(vpns, never));
+    assert_eq!(connects(&test), [""; 0], "the configuration offers nothing");
 }
 
 #[test]
 fn reconnect_is_not_offered_beside_the_same_vpn_by_its_name() {
     let two = vec![vpn("home", "networkmanager"), vpn("office", "networkmanager")];
-    let day = Day::begin(with_vpns(two.clone(), status(State::Locked)));
-    assert_eq!(connects(&day), ["Connect home", "Connect office"]);
-    assert!(!day.notifier.indicator().buttons.contains(&Button::Reconnect));
+    let test = TestNotifier::begin(with_vpns(two.clone(), status(State::Locked)));
+    assert_eq!(connects(&test), ["Connect home", "Connect office"]);
+    assert!(!test.notifier.indicator().buttons.contains(&Button::Reconnect));
     // `Reconnect` connects the lost VPN.
-    let day = Day::begin(with_vpns(two, lost_at(START)));
-    assert_eq!(connects(&day), ["Connect office"]);
-    assert!(day.notifier.indicator().buttons.contains(&Button::Reconnect));
+    let test = TestNotifier::begin(with_vpns(two, lost_at(START)));
+    assert_eq!(connects(&test), ["Connect office"]);
+    assert!(test.notifier.indicator().buttons.contains(&Button::Reconnect));
     let many = (0..50).map(|count| vpn(&format!("vpn{count}"), "networkmanager")).collect();
-    assert_eq!(connects(&Day::begin(with_vpns(many, status(State::Locked)))).len(), 5);
+    assert_eq!(connects(&TestNotifier::begin(with_vpns(many, status(State::Locked)))).len(), 5);
 }
 
 #[test]
 fn two_vpns_of_one_name_have_an_entry_each_and_are_connected_by_their_uuids() {
     let second = VpnStatus { uuid: Some(uuid_of("home", 1)), ..vpn("home", "networkmanager") };
-    let day =
-        Day::begin(with_vpns(vec![vpn("home", "networkmanager"), second.clone()], status(State::Locked)));
-    assert_eq!(connects(&day), ["Connect home", "Connect home (2)"]);
-    let buttons = day.notifier.indicator().buttons;
+    let test = TestNotifier::begin(with_vpns(
+        vec![vpn("home", "networkmanager"), second.clone()],
+        status(State::Locked),
+    ));
+    assert_eq!(connects(&test), ["Connect home", "Connect home (2)"]);
+    let buttons = test.notifier.indicator().buttons;
     let other = OfferedVpn { name: "home (2)".to_owned(), ..managed("home", 1) };
     assert!(buttons.contains(&Button::Connect(managed("home", 0))), "{buttons:?}");
     assert!(buttons.contains(&Button::Connect(other.clone())), "{buttons:?}");
     assert!(!buttons.contains(&Button::Reconnect), "each has its entry");
     // The first one does not count. The name of the other one in the menu stays the same.
     let first = VpnStatus { counts: false, ..vpn("home", "networkmanager") };
-    let day = Day::begin(with_vpns(vec![first, second], status(State::Locked)));
-    assert!(day.notifier.indicator().buttons.contains(&Button::Connect(other)));
+    let test = TestNotifier::begin(with_vpns(vec![first, second], status(State::Locked)));
+    assert!(test.notifier.indicator().buttons.contains(&Button::Connect(other)));
 }
 
 #[test]
 fn the_menu_shows_how_many_minutes_a_pause_still_lasts() {
-    let mut day = Day::begin(status(State::Protected));
-    day.agent(status(State::Paused));
-    let left = |day: &Day| words().lines(&day.notifier.indicator().lines);
-    assert!(left(&day).ends_with("5 minutes left"), "{}", left(&day));
-    let notice = day.notifier.notice();
-    day.pass(61);
-    assert!(left(&day).ends_with("4 minutes left"), "{}", left(&day));
-    day.pass(200);
-    assert!(left(&day).ends_with("one minute left"), "{}", left(&day));
-    assert_eq!(day.notifier.notice(), notice, "the notification does not appear again each minute");
-    day.pass(60);
-    assert!(!left(&day).contains("left"), "{}", left(&day));
-    day.agent(status(State::Locked));
-    assert!(!left(&day).contains("left"));
+    let mut test = TestNotifier::begin(status(State::Protected));
+    test.agent(status(State::Paused));
+    let left = |test: &TestNotifier| words().lines(&test.notifier.indicator().lines);
+    assert!(left(&test).ends_with("5 minutes left"), "{}", left(&test));
+    let notice = test.notifier.notice();
+    test.advance(61);
+    assert!(left(&test).ends_with("4 minutes left"), "{}", left(&test));
+    test.advance(200);
+    assert!(left(&test).ends_with("one minute left"), "{}", left(&test));
+    assert_eq!(test.notifier.notice(), notice, "the notification does not appear again each minute");
+    test.advance(60);
+    assert!(!left(&test).contains("left"), "{}", left(&test));
+    test.agent(status(State::Locked));
+    assert!(!left(&test).contains("left"));
 }
 
 #[test]
 fn a_click_on_a_notice_shows_the_details_and_the_next_one_closes_it() {
-    let mut day = Day::begin(lost_at(START));
-    day.hear(Event::Clicked(Topic::Lost));
-    assert_eq!(day.topic(), Some(Topic::Lost));
-    assert!(day.reads().contains("tunwarden status"), "{}", day.reads());
-    day.hear(Event::Clicked(Topic::Lost));
-    assert_eq!(day.topic(), None);
+    let mut test = TestNotifier::begin(lost_at(START));
+    test.send(Event::Clicked(Topic::Lost));
+    assert_eq!(test.topic(), Some(Topic::Lost));
+    assert!(test.text().contains("tunwarden status"), "{}", test.text());
+    test.send(Event::Clicked(Topic::Lost));
+    assert_eq!(test.topic(), None);
 
     // The notice about a pause has no button for the details. They are shown as a notice of their own, and then the
     // pause is shown again.
-    let mut day = Day::begin(status(State::Paused));
-    day.hear(Event::Clicked(Topic::Paused(START + 300)));
-    assert_eq!(day.topic(), Some(Topic::Details));
-    day.hear(Event::Clicked(Topic::Details));
-    assert_eq!(day.topic(), Some(Topic::Paused(START + 300)));
+    let mut test = TestNotifier::begin(status(State::Paused));
+    test.send(Event::Clicked(Topic::Paused(START + 300)));
+    assert_eq!(test.topic(), Some(Topic::Details));
+    test.send(Event::Clicked(Topic::Details));
+    assert_eq!(test.topic(), Some(Topic::Paused(START + 300)));
 }
 
 #[test]
 fn the_details_name_a_vpn_that_carries_and_does_not_count_and_the_line_that_changes_that() {
     let line = "tunnel.interfaces = [\"tun+\", \"office\"]".to_owned();
     let office = ("office".to_owned(), crate::vpn::LeftOut::NoTunnel(line.clone()));
-    let mut day = Day::begin(Status { left_out: vec![office.into()], ..status(State::Locked) });
-    day.hear(Event::Pressed(Button::Details));
-    let (reads, why) =
-        (day.reads(), "office: all traffic is routed into it, and tunwarden lets nothing through");
-    assert!(reads.contains(why) && reads.contains(&line), "{reads}");
-    day.agent(status(State::Locked));
-    assert!(!day.reads().contains("office"), "{}", day.reads());
+    let mut test = TestNotifier::begin(Status { left_out: vec![office.into()], ..status(State::Locked) });
+    test.send(Event::Pressed(Button::Details));
+    let (text, why) =
+        (test.text(), "office: all traffic is routed into it, and tunwarden lets nothing through");
+    assert!(text.contains(why) && text.contains(&line), "{text}");
+    test.agent(status(State::Locked));
+    assert!(!test.text().contains("office"), "{}", test.text());
 }
 
 #[test]
 fn details_that_are_on_the_screen_do_not_hide_a_loss() {
-    let mut day = Day::begin(status(State::Protected));
-    day.hear(Event::Pressed(Button::Details));
-    day.agent(status(State::Protected));
-    assert_eq!(day.topic(), Some(Topic::Details), "nothing has changed");
-    day.lose();
-    assert_eq!(day.topic(), Some(Topic::Lost));
+    let mut test = TestNotifier::begin(status(State::Protected));
+    test.send(Event::Pressed(Button::Details));
+    test.agent(status(State::Protected));
+    assert_eq!(test.topic(), Some(Topic::Details), "nothing has changed");
+    test.lose();
+    assert_eq!(test.topic(), Some(Topic::Lost));
 }
 
 #[test]
 fn a_notice_says_its_category() {
-    let category = |status| Day::begin(status).notifier.notice().map(|notice| notice.category());
+    let category = |status| TestNotifier::begin(status).notifier.notice().map(|notice| notice.category());
     assert_eq!(category(lost_at(START)), Some("network.disconnected"));
     let open = Status { enforcement: Enforcement::NotEnforced, ..status(State::Locked) };
     assert_eq!(category(open), Some("network.error"));
     assert_eq!(category(status(State::Paused)), Some("network"));
-    let mut day = Day::begin(lost_at(START));
-    day.back();
-    assert_eq!(day.notifier.notice().map(|notice| notice.category()), Some("network.connected"));
+    let mut test = TestNotifier::begin(lost_at(START));
+    test.back();
+    assert_eq!(test.notifier.notice().map(|notice| notice.category()), Some("network.connected"));
 }
 
 #[test]
@@ -185,7 +187,7 @@ fn after_the_loss_of_one_of_two_vpns_of_one_name_the_other_is_offered() {
     let after = |uuid: Option<String>| {
         let lost = lost_at(START);
         let loss = lost.loss.clone().map(|loss| LastLoss { uuid, ..loss });
-        connects(&Day::begin(with_vpns(two.clone(), Status { loss, ..lost })))
+        connects(&TestNotifier::begin(with_vpns(two.clone(), Status { loss, ..lost })))
     };
     assert_eq!(after(Some(uuid_of("home", 0))), ["Connect home (2)"]);
     assert_eq!(after(Some(uuid_of("home", 1))), ["Connect home"]);

@@ -214,16 +214,16 @@ fn no_title_and_no_line_of_the_menu_is_wider_than_its_place() {
 #[test]
 fn the_buttons_of_a_notice_are_not_wider_than_its_row() {
     let home = vec![vpn("home", "networkmanager")];
-    let welcome = Day::begin_told(Memory::default(), with_vpns(home, status(State::Locked)));
-    let mut lost = Day::begin(lost_at(START));
-    lost.hear(Event::Portal(Portal::Found));
-    let mut portal = Day::begin(status(State::Locked));
-    portal.hear(Event::Portal(Portal::Found));
+    let welcome = TestNotifier::begin_with(Memory::default(), with_vpns(home, status(State::Locked)));
+    let mut lost = TestNotifier::begin(lost_at(START));
+    lost.send(Event::Portal(Portal::Found));
+    let mut portal = TestNotifier::begin(status(State::Locked));
+    portal.send(Event::Portal(Portal::Found));
     let mut widest = 0;
-    for day in [welcome, lost, portal] {
-        let mut detailed = day.notifier.clone();
+    for test in [welcome, lost, portal] {
+        let mut detailed = test.notifier.clone();
         detailed.step(Event::Pressed(Button::Details), START);
-        for notice in [day.notifier.notice(), detailed.notice()].into_iter().flatten() {
+        for notice in [test.notifier.notice(), detailed.notice()].into_iter().flatten() {
             widest = widest.max(notice.buttons.len());
             for (language, words) in all_languages() {
                 assert_eq!(too_wide(&words, &notice), None, "{language}");

@@ -19,22 +19,22 @@ fn all_languages() -> [Words; LANGUAGES.len()] {
 }
 
 /// Whether the indicator names the tunnel, in every language.
-fn indicator_names_it(day: &Day) -> bool {
-    let lines = day.notifier.indicator().lines;
+fn indicator_names_it(test: &TestNotifier) -> bool {
+    let lines = test.notifier.indicator().lines;
     all_languages().iter().all(|words| words.lines(&lines).contains("office"))
 }
 
 #[test]
 fn a_tunnel_that_does_not_count_is_named_with_the_line_that_changes_that() {
-    let mut day = Day::begin(office(status(State::Locked)));
-    assert!(indicator_names_it(&day), "at once");
-    assert_eq!(day.topic(), None, "its report may come");
-    day.pass(4);
-    assert_eq!(day.topic(), None);
-    day.pass(1);
-    assert_eq!(day.topic(), Some(Topic::Uncounted));
-    let notice = day.notifier.notice().unwrap();
-    assert_eq!((notice.urgency, notice.stay), (Urgency::Normal, Stay::Resolved));
+    let mut test = TestNotifier::begin(office(status(State::Locked)));
+    assert!(indicator_names_it(&test), "at once");
+    assert_eq!(test.topic(), None, "its report may come");
+    test.advance(4);
+    assert_eq!(test.topic(), None);
+    test.advance(1);
+    assert_eq!(test.topic(), Some(Topic::Uncounted));
+    let notice = test.notifier.notice().unwrap();
+    assert_eq!((notice.urgency, notice.lifetime), (Urgency::Normal, Lifetime::UntilResolved));
     for words in all_languages() {
         let (title, body) = (words.label(&notice.title), words.lines(&notice.body));
         assert!(
@@ -44,33 +44,33 @@ fn a_tunnel_that_does_not_count_is_named_with_the_line_that_changes_that() {
         assert_eq!(texts::too_wide(&words, &notice), None);
     }
     // The details add the reason, and repeat no line.
-    day.hear(Event::Pressed(Button::Details));
-    let reads = day.reads();
-    assert!(reads.contains("all traffic is routed into it") && reads.matches(LINE).count() == 1, "{reads}");
+    test.send(Event::Pressed(Button::Details));
+    let text = test.text();
+    assert!(text.contains("all traffic is routed into it") && text.matches(LINE).count() == 1, "{text}");
     // Once it counts, or is gone, nothing is left of it.
-    day.agent(status(State::Protected));
-    assert!(day.topic() != Some(Topic::Uncounted) && !indicator_names_it(&day));
+    test.agent(status(State::Protected));
+    assert!(test.topic() != Some(Topic::Uncounted) && !indicator_names_it(&test));
 }
 
 #[test]
 fn while_a_vpn_is_lost_its_notice_names_the_tunnel_that_does_not_count() {
-    let mut day = Day::begin(lost_at(START));
-    day.agent(office(lost_at(START)));
-    assert!(!day.reads().contains("office"), "{}", day.reads());
-    day.pass(5);
-    assert_eq!(day.topic(), Some(Topic::Lost));
-    assert!(day.reads().contains("office, which") && day.reads().contains(LINE), "{}", day.reads());
-    day.hear(Event::Closed(Topic::Lost, Closing::Dismissed));
-    assert_eq!(day.topic(), Some(Topic::Uncounted), "it is not solved");
-    day.hear(Event::Closed(Topic::Uncounted, Closing::Dismissed));
-    assert_eq!(day.topic(), None);
-    day.pass(100);
-    assert_eq!(day.topic(), None, "the user has read it");
+    let mut test = TestNotifier::begin(lost_at(START));
+    test.agent(office(lost_at(START)));
+    assert!(!test.text().contains("office"), "{}", test.text());
+    test.advance(5);
+    assert_eq!(test.topic(), Some(Topic::Lost));
+    assert!(test.text().contains("office, which") && test.text().contains(LINE), "{}", test.text());
+    test.send(Event::Closed(Topic::Lost, Closing::Dismissed));
+    assert_eq!(test.topic(), Some(Topic::Uncounted), "it is not solved");
+    test.send(Event::Closed(Topic::Uncounted, Closing::Dismissed));
+    assert_eq!(test.topic(), None);
+    test.advance(100);
+    assert_eq!(test.topic(), None, "the user has read it");
     // Another time is another notice.
-    day.agent(lost_at(START));
-    day.agent(office(lost_at(START)));
-    day.pass(5);
-    assert_eq!(day.topic(), Some(Topic::Uncounted));
+    test.agent(lost_at(START));
+    test.agent(office(lost_at(START)));
+    test.advance(5);
+    assert_eq!(test.topic(), Some(Topic::Uncounted));
 }
 
 #[test]
@@ -81,12 +81,12 @@ fn what_carries_no_traffic_or_passes_is_not_called_so() {
         office(status(State::Locked)).found(Enforcement::NotEnforced),
         office(status(State::Paused)),
     ] {
-        let mut day = Day::begin(status);
-        day.pass(60);
-        assert!(day.topic() != Some(Topic::Uncounted) && !indicator_names_it(&day), "{:?}", day.topic());
+        let mut test = TestNotifier::begin(status);
+        test.advance(60);
+        assert!(test.topic() != Some(Topic::Uncounted) && !indicator_names_it(&test), "{:?}", test.topic());
     }
     // Beside a VPN that protects only the indicator names it.
-    let mut day = Day::begin(office(status(State::Protected)));
-    day.pass(60);
-    assert!(day.topic().is_none() && indicator_names_it(&day), "{:?}", day.topic());
+    let mut test = TestNotifier::begin(office(status(State::Protected)));
+    test.advance(60);
+    assert!(test.topic().is_none() && indicator_names_it(&test), "{:?}", test.topic());
 }
