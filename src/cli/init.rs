@@ -17,7 +17,7 @@ use crate::agent::describe;
 use crate::config::{Backend, Config, DEFAULT_PATH, Traffic, Warning, plain};
 use crate::effects::systemd::{self, systemctl};
 use crate::firewall::{Dump, forget_article};
-use crate::setup::{Fate, Plan, configuration};
+use crate::setup::{Plan, RuleResult, configuration};
 use look::{Seen, look};
 
 #[derive(Debug, ClapArgs)]
@@ -111,18 +111,18 @@ fn rules(plan: &Plan) {
         if entry.file != file {
             file = &entry.file;
             let of_file = || plan.entries.iter().filter(|entry| entry.file == file);
-            let left = of_file().filter(|entry| matches!(entry.fate, Fate::LeftOut(_))).count();
-            let carried = of_file().filter(|entry| matches!(entry.fate, Fate::Carried(_))).count();
+            let left = of_file().filter(|entry| matches!(entry.result, RuleResult::LeftOut(_))).count();
+            let carried = of_file().filter(|entry| matches!(entry.result, RuleResult::Carried(_))).count();
             say(&match carried {
                 0 => format!("\n{}: nothing is carried over, rules left out: {left}", plain(file)),
                 _ => format!("\n{}: rules carried over: {carried}, left out: {left}", plain(file)),
             });
         }
         let text = plain(&entry.text);
-        say(&match &entry.fate {
-            Fate::Carried(key) => format!("  + {text}\n      carried over as {key}"),
-            Fate::Covered(why) => format!("  = {text}\n      already covered: {}", plain(why)),
-            Fate::LeftOut(why) => format!("  - {text}\n      not carried over: {}", plain(why)),
+        say(&match &entry.result {
+            RuleResult::Carried(key) => format!("  + {text}\n      carried over as {key}"),
+            RuleResult::Covered(why) => format!("  = {text}\n      already covered: {}", plain(why)),
+            RuleResult::LeftOut(why) => format!("  - {text}\n      not carried over: {}", plain(why)),
         });
     }
     for line in plan.differences.iter().chain(&plan.others) {

@@ -108,7 +108,7 @@ impl Chains {
         let action = if sure && self.is_placed(family, &command.action) {
             command.action
         } else {
-            self.perhaps(family, command.action, origin, certainty)
+            self.apply_uncertain(family, command.action, origin, certainty)
         };
         match action {
             Action::Append(chain, rule) => {

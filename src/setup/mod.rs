@@ -9,7 +9,6 @@
 
 mod chains;
 mod command;
-mod doubt;
 mod families;
 mod kernel;
 #[cfg(test)]
@@ -28,6 +27,7 @@ mod shell;
 #[cfg(test)]
 mod tests;
 mod traffic;
+mod uncertain;
 #[cfg(test)]
 mod unsure;
 #[cfg(test)]
@@ -39,7 +39,7 @@ mod write;
 pub use chains::Source;
 pub use kernel::{Kernel, ufw_refuses};
 pub use machine::Machine;
-pub use plan::{Entry, Fate, Plan, plan};
+pub use plan::{Entry, Plan, RuleResult, plan};
 pub use rule_change::{RuleChange, worst_change};
 
 pub use write::configuration;

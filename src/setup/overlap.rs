@@ -16,7 +16,7 @@ pub(super) fn overlap(refusal: &Rule, accept: &Rule) -> Overlap {
     // These packets belong to no connection, or are malformed. Refusing them stops no program.
     let invalid = refusal.states.as_ref().is_some_and(|states| !states.contains("NEW"));
     let malformed = |text: &String| text.contains("--tcp-flags") || text.contains("--syn");
-    if invalid || refusal.narrower.iter().any(malformed) || apart(refusal, accept) {
+    if invalid || refusal.narrower.iter().any(malformed) || are_disjoint(refusal, accept) {
         return Overlap::None;
     }
     let whole = covers(&refusal.input, &accept.input)
@@ -37,21 +37,21 @@ fn covers<T: PartialEq>(outer: &Option<T>, inner: &Option<T>) -> bool {
 }
 
 /// Whether no packet can match both rules.
-fn apart(one: &Rule, other: &Rule) -> bool {
+fn are_disjoint(one: &Rule, other: &Rule) -> bool {
     let protocols = matches!((&one.protocol, &other.protocol), (Some(a), Some(b)) if a != b);
     let owners = matches!((&one.owner, &other.owner), (Some(a), Some(b)) if a != b);
     protocols
         || owners
-        || both(&one.input, &other.input, devices_apart)
-        || both(&one.output, &other.output, devices_apart)
-        || both(&one.from, &other.from, addresses_apart)
-        || both(&one.to, &other.to, addresses_apart)
-        || both(&one.ports, &other.ports, ports_apart)
-        || both(&one.source_ports, &other.source_ports, ports_apart)
+        || both(&one.input, &other.input, devices_are_disjoint)
+        || both(&one.output, &other.output, devices_are_disjoint)
+        || both(&one.from, &other.from, addresses_are_disjoint)
+        || both(&one.to, &other.to, addresses_are_disjoint)
+        || both(&one.ports, &other.ports, ports_are_disjoint)
+        || both(&one.source_ports, &other.source_ports, ports_are_disjoint)
 }
 
-fn both<T>(one: &Option<T>, other: &Option<T>, apart: impl Fn(&T, &T) -> bool) -> bool {
-    matches!((one, other), (Some(one), Some(other)) if apart(one, other))
+fn both<T>(one: &Option<T>, other: &Option<T>, are_disjoint: impl Fn(&T, &T) -> bool) -> bool {
+    matches!((one, other), (Some(one), Some(other)) if are_disjoint(one, other))
 }
 
 /// Whether `outer` matches every name that `inner` matches; `+` at the end matches anything.
@@ -62,7 +62,7 @@ fn within(inner: &str, outer: &str) -> bool {
     }
 }
 
-fn devices_apart(one: &Device, other: &Device) -> bool {
+fn devices_are_disjoint(one: &Device, other: &Device) -> bool {
     match (one.but, other.but) {
         (false, false) => !within(&one.name, &other.name) && !within(&other.name, &one.name),
         (true, false) => within(&other.name, &one.name),
@@ -71,7 +71,7 @@ fn devices_apart(one: &Device, other: &Device) -> bool {
     }
 }
 
-fn addresses_apart(one: &AddressMatch, other: &AddressMatch) -> bool {
+fn addresses_are_disjoint(one: &AddressMatch, other: &AddressMatch) -> bool {
     let in_any = |net: &IpNet, nets: &[IpNet]| nets.iter().any(|outer| outer.contains(net));
     match (one, other) {
         (AddressMatch::Networks(a), AddressMatch::Networks(b)) => {
@@ -85,6 +85,6 @@ fn addresses_apart(one: &AddressMatch, other: &AddressMatch) -> bool {
     }
 }
 
-fn ports_apart(one: &Ports, other: &Ports) -> bool {
+fn ports_are_disjoint(one: &Ports, other: &Ports) -> bool {
     !one.iter().any(|(first, last)| other.iter().any(|(from, to)| first <= to && from <= last))
 }

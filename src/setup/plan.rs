@@ -18,7 +18,7 @@ use crate::net::{Family, IfPattern, LanPrefix, Port, Server, Transport};
 
 /// What happens to a rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fate {
+pub enum RuleResult {
     /// It is carried over, as this key.
     Carried(&'static str),
     /// The configuration does the same anyway, for this reason.
@@ -37,7 +37,7 @@ pub struct Entry {
     /// The rule, with the values of variables.
     pub text: String,
     /// What happens to it, and why.
-    pub fate: Fate,
+    pub result: RuleResult,
 }
 
 /// The content of the new configuration.
@@ -78,14 +78,14 @@ pub struct Plan {
 impl Plan {
     /// Whether no rule was carried over.
     pub fn is_empty(&self) -> bool {
-        !self.entries.iter().any(|entry| matches!(entry.fate, Fate::Carried(_)))
+        !self.entries.iter().any(|entry| matches!(entry.result, RuleResult::Carried(_)))
     }
 
     /// Rules that are not carried over.
     pub fn left_out(&self) -> impl Iterator<Item = (&Entry, &str)> {
-        self.entries.iter().filter_map(|entry| match &entry.fate {
-            Fate::LeftOut(why) => Some((entry, why.as_str())),
-            Fate::Carried(_) | Fate::Covered(_) => None,
+        self.entries.iter().filter_map(|entry| match &entry.result {
+            RuleResult::LeftOut(why) => Some((entry, why.as_str())),
+            RuleResult::Carried(_) | RuleResult::Covered(_) => None,
         })
     }
 }
@@ -96,7 +96,7 @@ pub fn plan(sources: &[Source], kernel: Option<Kernel<'_>>, machine: &Machine) -
     let Scripts { mut chains, left_out, others, restores } = reader::read(sources, machine);
     (plan.others, plan.restores) = (others, restores);
     for (origin, why) in left_out {
-        plan.note(&origin, Fate::LeftOut(why));
+        plan.note(&origin, RuleResult::LeftOut(why));
     }
     let mut rules: Vec<Effective> = Vec::new();
     for family in Family::ALL {
@@ -121,13 +121,13 @@ pub fn plan(sources: &[Source], kernel: Option<Kernel<'_>>, machine: &Machine) -
                     "it depends on a condition (if, case, while, && or ||) that tunwarden does not evaluate"
                 }
             };
-            plan.note(&rule.origin, Fate::LeftOut(why.to_owned()));
+            plan.note(&rule.origin, RuleResult::LeftOut(why.to_owned()));
         } else {
             plan.take(rule, machine, &closed);
         }
     }
     for (origin, why) in std::mem::take(&mut chains.lost) {
-        plan.note(&origin, Fate::LeftOut(why));
+        plan.note(&origin, RuleResult::LeftOut(why));
     }
     held.retain(|rule| !rules.iter().any(|other| same(rule, other)));
     held.iter()
@@ -141,34 +141,34 @@ pub fn plan(sources: &[Source], kernel: Option<Kernel<'_>>, machine: &Machine) -
 }
 
 impl Plan {
-    fn note(&mut self, origin: &Origin, fate: Fate) {
+    fn note(&mut self, origin: &Origin, result: RuleResult) {
         let Origin { file, line, text } = origin.clone();
-        self.entries.push(Entry { file, line, text, fate });
+        self.entries.push(Entry { file, line, text, result });
     }
 
     fn take(&mut self, rule: &Effective, machine: &Machine, closed: &Closed) {
         if rule.direction == Direction::Forward {
             self.docker_rules = true;
         }
-        let fate = match meaning(rule, machine) {
+        let result = match meaning(rule, machine) {
             None => return,
-            Some(Meaning::Covered(why)) => Fate::Covered(why),
-            Some(Meaning::LeftOut(why)) => Fate::LeftOut(why),
+            Some(Meaning::Covered(why)) => RuleResult::Covered(why),
+            Some(Meaning::LeftOut(why)) => RuleResult::LeftOut(why),
             Some(Meaning::Ask(name)) => {
                 let why = format!(
                     "it is unknown whether {name} is your VPN's interface; if so, add it to tunnel.interfaces"
                 );
                 self.questions.insert(name);
-                Fate::LeftOut(why)
+                RuleResult::LeftOut(why)
             }
             Some(Meaning::Pieces(pieces)) => {
                 let key = pieces.first().map_or("lan", Piece::key);
                 let narrowed = pieces.into_iter().map(|piece| closed.narrowed(piece, rule.family));
                 narrowed.for_each(|piece| self.piece(piece));
-                Fate::Carried(key)
+                RuleResult::Carried(key)
             }
         };
-        self.note(&rule.origin, fate);
+        self.note(&rule.origin, result);
     }
 
     fn piece(&mut self, piece: Piece) {
@@ -200,8 +200,10 @@ impl Plan {
                 self.lan.push(prefix);
             }
         }
-        let fates = self.entries.iter_mut().map(|entry| &mut entry.fate);
-        fates.filter(|fate| **fate == Fate::Carried(part)).for_each(|fate| *fate = Fate::Carried(whole));
+        let results = self.entries.iter_mut().map(|entry| &mut entry.result);
+        results
+            .filter(|result| **result == RuleResult::Carried(part))
+            .for_each(|result| *result = RuleResult::Carried(whole));
     }
 
     /// Keeps each rule once, in the order of its file.
@@ -210,12 +212,14 @@ impl Plan {
         self.add_parts();
         let mut entries = std::mem::take(&mut self.entries);
         entries.sort();
-        entries.dedup_by(|later, first| later.text == first.text && later.fate == first.fate);
+        entries.dedup_by(|later, first| later.text == first.text && later.result == first.result);
         let at = |entry: &Entry| (entry.file.clone(), entry.line, entry.text.clone());
         let said: BTreeSet<_> =
-            entries.iter().filter(|entry| !matches!(entry.fate, Fate::Covered(_))).map(at).collect();
-        entries.retain(|entry| !matches!(entry.fate, Fate::Covered(_)) || !said.contains(&at(entry)));
-        entries.dedup_by(|later, first| at(later) == at(first) && matches!(later.fate, Fate::Covered(_)));
+            entries.iter().filter(|entry| !matches!(entry.result, RuleResult::Covered(_))).map(at).collect();
+        entries.retain(|entry| !matches!(entry.result, RuleResult::Covered(_)) || !said.contains(&at(entry)));
+        entries.dedup_by(|later, first| {
+            at(later) == at(first) && matches!(later.result, RuleResult::Covered(_))
+        });
         self.found = !entries.is_empty();
         self.entries = entries;
     }
@@ -256,7 +260,7 @@ fn open_policies(plan: &mut Plan, chains: &Chains, rules: &[Effective], machine:
             (DeviceKind::Tunnel, Ok(pattern)) => {
                 let make = if direction == Direction::Output { Piece::Tunnel } else { Piece::Docker };
                 let piece = make(pattern, None);
-                plan.note(&origin, Fate::Carried(piece.key()));
+                plan.note(&origin, RuleResult::Carried(piece.key()));
                 plan.piece(piece);
             }
             (DeviceKind::Unknown, Ok(_)) => drop(plan.questions.insert(name.to_owned())),

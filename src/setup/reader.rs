@@ -96,20 +96,26 @@ impl Reader<'_> {
         let origin = self.origin(call.line, text);
         if call.words.iter().any(|word| word == UNKNOWN) {
             // This line is already listed as not understood.
-            return self.doubtful(family, &call.words, &origin, call.certainty);
+            return self.note_uncertain_command(family, &call.words, &origin, call.certainty);
         }
         match command(family, &call.words, &self.machine.services) {
             Ok(command) => self.apply(family, command, origin, call.certainty),
             Err(why) => {
-                self.doubtful(family, &call.words, &origin, call.certainty);
+                self.note_uncertain_command(family, &call.words, &origin, call.certainty);
                 self.leave_out(origin, why);
             }
         }
     }
 
-    fn doubtful(&mut self, family: Family, words: &[String], origin: &Origin, certainty: Certainty) {
+    fn note_uncertain_command(
+        &mut self,
+        family: Family,
+        words: &[String],
+        origin: &Origin,
+        certainty: Certainty,
+    ) {
         if certainty != Certainty::Never {
-            self.scripts.chains.doubtful(family, words, &self.machine.services, origin);
+            self.scripts.chains.note_uncertain_command(family, words, &self.machine.services, origin);
         }
     }
 
@@ -133,7 +139,7 @@ impl Reader<'_> {
         let how = Restore::of(call);
         let is_known = matches!(call.input, Input::Text(_));
         if !is_known && how.before == Before::Flushed && how.certainty != Certainty::Never {
-            self.scripts.chains.doubt(family, None, &self.source.name);
+            self.scripts.chains.mark_uncertain(family, None, &self.source.name);
         }
         match &call.input {
             Input::Text(text) => self.restore(family, text, call.line, how),
@@ -171,7 +177,7 @@ impl Reader<'_> {
                 Ok(_) if is_whole_file && is_of_others(&origin.text) => {}
                 Ok(command) => self.apply(family, command, origin, how.certainty),
                 Err(why) => {
-                    self.doubtful(family, &line.words, &origin, how.certainty);
+                    self.note_uncertain_command(family, &line.words, &origin, how.certainty);
                     self.leave_out(origin, why);
                 }
             }

@@ -34,13 +34,13 @@ fn config(script: &str) -> Config {
     Config::parse(&configuration(&read(script), &[]), "init.toml").unwrap()
 }
 
-fn fates(plan: &Plan) -> Vec<String> {
-    let fate = |entry: &Entry| match &entry.fate {
-        Fate::Carried(key) => (*key).to_owned(),
-        Fate::Covered(_) => "=".to_owned(),
-        Fate::LeftOut(_) => "-".to_owned(),
+fn results(plan: &Plan) -> Vec<String> {
+    let result = |entry: &Entry| match &entry.result {
+        RuleResult::Carried(key) => (*key).to_owned(),
+        RuleResult::Covered(_) => "=".to_owned(),
+        RuleResult::LeftOut(_) => "-".to_owned(),
     };
-    plan.entries.iter().map(fate).collect()
+    plan.entries.iter().map(result).collect()
 }
 
 fn ports(list: &[u16]) -> Vec<PortRange> {
@@ -96,7 +96,7 @@ fn a_rule_that_names_a_card_a_modem_or_a_bridge_makes_no_tunnel() {
         );
         let plan = read(&script);
         assert_eq!(plan.interfaces, ["tun0".parse().unwrap()], "{name}");
-        assert!(!matches!(plan.entries[1].fate, Fate::Carried(_)), "{:?}", plan.entries);
+        assert!(!matches!(plan.entries[1].result, RuleResult::Carried(_)), "{:?}", plan.entries);
         let alone = read(&format!("iptables -A OUTPUT -o {name} -j ACCEPT\n"));
         assert!(alone.interfaces.is_empty() && alone.tunnel.is_none(), "{name}");
         let written = Config::parse(&configuration(&alone, &[]), "c").unwrap();
@@ -125,7 +125,7 @@ fn a_device_is_a_tunnel_by_its_kind_or_because_the_user_says_so() {
 
 #[test]
 fn rules_to_a_host_are_carried_over_and_never_open_dns() {
-    for (rule, fate) in [
+    for (rule, result) in [
         ("-d 192.168.1.1 -p udp --dport 53", "-"),
         ("-d 192.168.1.1 -p tcp --dport domain", "-"),
         ("-d 203.0.113.53 -p tcp --dport 853", "-"),
@@ -161,7 +161,7 @@ fn rules_to_a_host_are_carried_over_and_never_open_dns() {
         ("-o eth0", "-"),
     ] {
         let plan = read(&format!("iptables -A OUTPUT {rule} -j ACCEPT"));
-        assert_eq!(fates(&plan), [fate], "{rule}: {:?}", plan.entries);
+        assert_eq!(results(&plan), [result], "{rule}: {:?}", plan.entries);
         assert!(
             !plan.servers.iter().any(|server| [Some(53), Some(853)].contains(&server.port.map(|p| p.get())))
         );
@@ -278,7 +278,7 @@ fn a_refusal_that_comes_later_or_on_another_interface_removes_nothing() {
 }
 
 #[test]
-fn each_rule_has_one_line_and_one_fate() {
+fn each_rule_has_one_line_and_one_result() {
     let line = "iptables -A INPUT -s 192.168.1.0/24 -p tcp --dport 22 -j ACCEPT\n";
     let twice = read(&format!("{HEAD}{line}{line}"));
     assert_eq!((twice.input.len(), twice.entries.len()), (1, 2), "{:#?}", twice.entries);
@@ -292,12 +292,12 @@ fn each_rule_has_one_line_and_one_fate() {
         "iptables -A INPUT -p tcp -j ACCEPT",
         "iptables -A INPUT -i tun0 -p tcp --dport 22 -j ACCEPT",
     ] {
-        assert_eq!(fates(&read(open)), ["-"], "{open}");
+        assert_eq!(results(&read(open)), ["-"], "{open}");
     }
     let cards = machine(&[("eth0", LinkKind::Other), ("wlan0", LinkKind::Other)]);
     let one_card = "iptables -A INPUT -i eth0 -p tcp --dport 22 -j ACCEPT";
-    assert_eq!(fates(&read_on(one_card, &cards)), ["-"], "it would open Wi-Fi too");
-    assert_eq!(fates(&read_on(one_card, &machine(&[("eth0", LinkKind::Other)]))), ["input.allow"]);
+    assert_eq!(results(&read_on(one_card, &cards)), ["-"], "it would open Wi-Fi too");
+    assert_eq!(results(&read_on(one_card, &machine(&[("eth0", LinkKind::Other)]))), ["input.allow"]);
 }
 
 #[test]

@@ -288,7 +288,7 @@ fn a_machine_of_the_lan_stays_open_beside_a_whole_network() {
     let nets: Vec<String> = plan.lan.iter().map(ToString::to_string).collect();
     assert_eq!(nets, ["192.168.1.0/24", "10.0.0.5/32"]);
     assert!(
-        plan.entries.iter().all(|entry| entry.fate == Fate::Carried("lan.networks")),
+        plan.entries.iter().all(|entry| entry.result == RuleResult::Carried("lan.networks")),
         "{:#?}",
         plan.entries
     );

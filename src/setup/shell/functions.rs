@@ -33,7 +33,7 @@ impl Runner<'_> {
     }
 
     /// Notes that functions that differ from those before may not be defined.
-    pub(super) fn doubt_functions(&mut self, before: &Functions) {
+    pub(super) fn forget_changed_functions(&mut self, before: &Functions) {
         if Rc::ptr_eq(before, &self.functions) {
             return;
         }
@@ -46,8 +46,8 @@ impl Runner<'_> {
         }
         // `unset -f NAME` may not have run.
         for (name, function) in before.iter() {
-            let perhaps = Function { certainty: Certainty::Conditional, ..function.clone() };
-            Rc::make_mut(&mut self.functions).entry(name.clone()).or_insert(perhaps);
+            let uncertain = Function { certainty: Certainty::Conditional, ..function.clone() };
+            Rc::make_mut(&mut self.functions).entry(name.clone()).or_insert(uncertain);
         }
     }
 
@@ -97,7 +97,9 @@ impl Runner<'_> {
         match function.certainty {
             Certainty::Certain => self.follow(&function.body, arguments, certainty),
             Certainty::Conditional | Certainty::Never => {
-                self.forgetting(|runner| runner.follow(&function.body, arguments, Certainty::Conditional));
+                self.with_unknown_results(|runner| {
+                    runner.follow(&function.body, arguments, Certainty::Conditional)
+                });
                 self.last = Last::Other;
             }
         }
@@ -116,7 +118,7 @@ impl Runner<'_> {
         let locals = self.locals.len();
         self.steps(&body.steps, certainty);
         let departure = self.ends.may_have_ended.take();
-        self.arrive(departure);
+        self.merge_exit(departure);
         for (name, value) in self.locals.split_off(locals).into_iter().rev() {
             match value {
                 Some(value) => drop(self.variables.named.insert(name, value)),

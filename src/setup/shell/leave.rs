@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::lex::Word;
 use super::loops::Passes;
-use super::moment::Moment;
 use super::run::Runner;
+use super::snapshot::Snapshot;
 use super::tree::Node;
 use super::{Certainty, UNKNOWN};
 
@@ -18,7 +18,7 @@ pub(super) struct Ends {
     /// Set after a `return` in a function.
     pub(super) ended: bool,
     /// The moment of a `return` that may have run.
-    pub(super) may_have_ended: Option<Rc<Moment>>,
+    pub(super) may_have_ended: Option<Rc<Snapshot>>,
     pub(super) passes: Passes,
 }
 
@@ -67,12 +67,12 @@ impl Runner<'_> {
             ("continue", Certainty::Certain) => self.ends.passes.continued = true,
             ("continue", _) => {
                 let before = self.ends.passes.may_continue.take();
-                self.ends.passes.may_continue = Some(self.depart(before));
+                self.ends.passes.may_continue = Some(self.record_exit(before));
             }
             (_, Certainty::Certain) => self.ends.passes.broken = true,
             (_, _) => {
                 let before = self.ends.passes.may_break.take();
-                self.ends.passes.may_break = Some(self.depart(before));
+                self.ends.passes.may_break = Some(self.record_exit(before));
             }
         }
     }
@@ -80,20 +80,20 @@ impl Runner<'_> {
     /// Notes that the function, or the script, may end here.
     pub(super) fn may_end(&mut self) {
         let before = self.ends.may_have_ended.take();
-        self.ends.may_have_ended = Some(self.depart(before));
+        self.ends.may_have_ended = Some(self.record_exit(before));
     }
 
     /// The moment at which a command leaves. From here on, what has changed since an earlier departure to the same
     /// place is unknown, so one moment is enough for both.
-    fn depart(&mut self, earlier: Option<Rc<Moment>>) -> Rc<Moment> {
-        self.arrive(earlier);
-        Rc::new(self.moment())
+    fn record_exit(&mut self, earlier: Option<Rc<Snapshot>>) -> Rc<Snapshot> {
+        self.merge_exit(earlier);
+        Rc::new(self.snapshot())
     }
 
     /// The place where the script continues after a departure. There are two paths to it.
-    pub(super) fn arrive(&mut self, departure: Option<Rc<Moment>>) {
+    pub(super) fn merge_exit(&mut self, departure: Option<Rc<Snapshot>>) {
         if let Some(before) = departure {
-            self.doubt_since(&before);
+            self.forget_changes_since(&before);
         }
     }
 }

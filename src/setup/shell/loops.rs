@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::expand::Variable;
 use super::lex::{Part, Word};
-use super::moment::Moment;
 use super::run::Runner;
+use super::snapshot::Snapshot;
 use super::tree::{After, Node, Simple, Step, Value};
 use super::{Certainty, Input};
 
@@ -18,8 +18,8 @@ pub(super) struct Passes {
     pub(super) continued: bool,
     pub(super) broken: bool,
     /// The moment of a `continue` or a `break` that may have run. It is not known which commands follow.
-    pub(super) may_continue: Option<Rc<Moment>>,
-    pub(super) may_break: Option<Rc<Moment>>,
+    pub(super) may_continue: Option<Rc<Snapshot>>,
+    pub(super) may_break: Option<Rc<Snapshot>>,
 }
 
 impl Passes {
@@ -86,7 +86,7 @@ impl Runner<'_> {
                 match certainty {
                     Certainty::Certain => self.passes_of(&read, &lines, body, certainty),
                     Certainty::Conditional | Certainty::Never => {
-                        self.forgetting(|runner| runner.passes_of(&read, &lines, body, certainty));
+                        self.with_unknown_results(|runner| runner.passes_of(&read, &lines, body, certainty));
                     }
                 }
                 for name in read.names {
@@ -138,14 +138,14 @@ impl Runner<'_> {
     fn end_pass(&mut self) {
         self.ends.passes.continued = false;
         let departure = self.ends.passes.may_continue.take();
-        self.arrive(departure);
+        self.merge_exit(departure);
     }
 
     /// `break` leads here.
     fn leave_loop(&mut self, outer: Passes) {
         let inner = std::mem::replace(&mut self.ends.passes, outer);
-        self.arrive(inner.may_continue);
-        self.arrive(inner.may_break);
+        self.merge_exit(inner.may_continue);
+        self.merge_exit(inner.may_break);
     }
 
     /// Whether a loop has another pass.

@@ -14,13 +14,13 @@ mod interpreters;
 mod leave;
 mod lex;
 mod loops;
-mod moment;
 mod parse;
 mod partly;
 mod printed;
 mod program;
 mod run;
 mod shells;
+mod snapshot;
 mod stdin;
 #[cfg(test)]
 mod tests;

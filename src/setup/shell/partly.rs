@@ -58,7 +58,7 @@ impl Runner<'_> {
             }
             shell if is_shell(shell) => self.unread(simple.line, why),
             _ => {
-                self.doubtful_calls(simple, (program, arguments), certainty, printed);
+                self.uncertain_calls(simple, (program, arguments), certainty, printed);
                 self.negate(&given);
                 self.unknown(simple, why);
             }
@@ -66,7 +66,7 @@ impl Runner<'_> {
     }
 
     /// Takes firewall commands with an unknown word. They open nothing, but they may delete or refuse.
-    fn doubtful_calls(
+    fn uncertain_calls(
         &mut self,
         simple: &Simple,
         (program, arguments): (&str, &[String]),

@@ -23,7 +23,7 @@ const READERS: [&str; 12] =
     ["cat", "tee", "grep", "sed", "awk", "sort", "wc", "mail", "head", "tail", "less", "more"];
 
 /// Files with functions that print messages.
-const OF_MESSAGES: [&str; 4] = [
+const MESSAGE_LIBRARIES: [&str; 4] = [
     "/lib/lsb/init-functions",
     "/usr/lib/lsb/init-functions",
     "/etc/init.d/functions",
@@ -85,7 +85,8 @@ impl Runner<'_> {
             "shift" => self.shift(arguments, certainty),
             "set" => self.set(arguments, certainty),
             "eval" => self.eval(simple, &arguments.join(" "), certainty),
-            "." | "source" if arguments.first().is_some_and(|file| OF_MESSAGES.contains(&file.as_str())) => {}
+            "." | "source"
+                if arguments.first().is_some_and(|file| MESSAGE_LIBRARIES.contains(&file.as_str())) => {}
             "." | "source" => {
                 self.forget_all();
                 self.unread(simple.line, "it runs another file, which tunwarden does not read".to_owned());

@@ -67,9 +67,9 @@ pub(super) enum Last {
 
 /// Whether a command runs, depending on the result of the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Chance {
+enum Execution {
     Runs,
-    Perhaps,
+    MayRun,
     /// It runs only if a change fails. The reader assumes that changes succeed.
     AfterFailure,
     Never,
@@ -157,7 +157,7 @@ impl<'t> Runner<'t> {
     }
 
     pub(super) fn steps(&mut self, steps: &[Step], certainty: Certainty) {
-        let mut chance = Chance::Runs;
+        let mut chance = Execution::Runs;
         for (nth, step) in steps.iter().enumerate() {
             if self.is_over() {
                 return self.behind_the_end(steps.get(nth..).unwrap_or_default());
@@ -170,23 +170,23 @@ impl<'t> Runner<'t> {
                 (After::Pipe, _) => chance,
                 (After::Always, _)
                 | (After::And, Last::Change | Last::True | Last::NotCheck)
-                | (After::Or, Last::Check | Last::False) => Chance::Runs,
-                (After::And, Last::False) | (After::Or, Last::True) => Chance::Never,
-                (After::Or, Last::Change) => Chance::AfterFailure,
-                (After::And | After::Or, _) => Chance::Perhaps,
+                | (After::Or, Last::Check | Last::False) => Execution::Runs,
+                (After::And, Last::False) | (After::Or, Last::True) => Execution::Never,
+                (After::Or, Last::Change) => Execution::AfterFailure,
+                (After::And | After::Or, _) => Execution::MayRun,
             };
             let certainty = if self.may_be_over() { Certainty::Conditional } else { certainty };
             // A shell may run each part of a pipe in its own process.
             let in_pipe =
                 step.after == After::Pipe || steps.get(nth + 1).is_some_and(|next| next.after == After::Pipe);
             match chance {
-                Chance::Never => self.never(step),
-                Chance::Perhaps => self.perhaps(step),
-                Chance::AfterFailure => self.dormant(|runner| runner.perhaps(step)),
-                Chance::Runs if in_pipe => {
+                Execution::Never => self.never(step),
+                Execution::MayRun => self.run_uncertain(step),
+                Execution::AfterFailure => self.dormant(|runner| runner.run_uncertain(step)),
+                Execution::Runs if in_pipe => {
                     self.in_pipe(|runner| runner.node(&step.node, step.after, certainty));
                 }
-                Chance::Runs => self.node(&step.node, step.after, certainty),
+                Execution::Runs => self.node(&step.node, step.after, certainty),
             }
         }
     }
@@ -202,10 +202,10 @@ impl<'t> Runner<'t> {
     }
 
     /// Follows a command that may not run.
-    fn perhaps(&mut self, step: &Step) {
+    fn run_uncertain(&mut self, step: &Step) {
         // At boot no rule exists, so a check for a rule does not end the script.
         if !(step.after == After::And && self.last == Last::Check && leaves(&step.node)) {
-            self.forgetting(|runner| runner.node(&step.node, step.after, Certainty::Conditional));
+            self.with_unknown_results(|runner| runner.node(&step.node, step.after, Certainty::Conditional));
         }
         self.last = Last::Other;
     }
@@ -217,7 +217,7 @@ impl<'t> Runner<'t> {
         }
         let last = self.last;
         self.dormant(|runner| {
-            runner.apart(|runner| runner.node(&step.node, step.after, Certainty::Conditional));
+            runner.isolated(|runner| runner.node(&step.node, step.after, Certainty::Conditional));
         });
         self.last = last;
     }
@@ -231,7 +231,7 @@ impl<'t> Runner<'t> {
                 self.printed = None;
             }
             Node::Subshell(steps) => {
-                self.apart(|runner| runner.steps(steps, certainty));
+                self.isolated(|runner| runner.steps(steps, certainty));
                 self.printed = None;
             }
             Node::Function { name, body } => self.define(name, body),
@@ -324,7 +324,7 @@ impl<'t> Runner<'t> {
             // `IFS=: read NAME`
             Some("read") if simple.assignments.iter().all(|assignment| assignment.name == "IFS") => {}
             // `NAME=VALUE COMMAND`: for most commands only the command gets the value.
-            Some(_) | None => self.forgetting(|runner| runner.assign_all(simple)),
+            Some(_) | None => self.with_unknown_results(|runner| runner.assign_all(simple)),
         }
         let printed = match after {
             After::Pipe => self.printed.take().unwrap_or(Input::Pipe),

@@ -110,7 +110,7 @@ impl Runner<'_> {
     /// here.
     fn other_shell(&mut self, simple: &Simple, name: &str, text: &str, certainty: Certainty) {
         let variables = Variables { is_like_bash: is_like_bash(name), ..Variables::default() };
-        self.apart(|runner| {
+        self.isolated(|runner| {
             (runner.variables, runner.functions) = (variables, Rc::default());
             (runner.ends.passes, runner.shifted) = (Passes::default(), true);
             runner.eval(simple, text, certainty);

@@ -18,17 +18,17 @@ const OTHERS: [&str; 6] = ["ip", "ipset", "sysctl", "modprobe", "conntrack", "sy
 impl Runner<'_> {
     /// Whether one of these commands may read lines that the loop around them would read.
     pub(super) fn may_read(&self, steps: &[Step]) -> bool {
-        Look { runner: self, seen: HashSet::new() }.steps(steps, 0)
+        ReadSearch { runner: self, seen: HashSet::new() }.steps(steps, 0)
     }
 }
 
-struct Look<'r, 't> {
+struct ReadSearch<'r, 't> {
     runner: &'r Runner<'t>,
     /// Functions that were searched. The search ends at the first command that may read.
     seen: HashSet<String>,
 }
 
-impl Look<'_, '_> {
+impl ReadSearch<'_, '_> {
     fn steps(&mut self, steps: &[Step], depth: usize) -> bool {
         // A command after a pipe reads the output of the command before it.
         steps.iter().any(|step| step.after != After::Pipe && self.node(&step.node, depth))
@@ -43,7 +43,7 @@ impl Look<'_, '_> {
             Node::If { condition, then, otherwise } => any(&[condition, then, otherwise]),
             Node::Case { word, arms } => arms.iter().any(|(_, body)| any(&[body])) || self.word(word),
             Node::Loop { condition, body, input } => {
-                !is_fed(input) && any(&[condition, body]) || self.expands(input)
+                !has_redirected_input(input) && any(&[condition, body]) || self.expands(input)
             }
             Node::Function { .. } => false,
         }
@@ -75,7 +75,7 @@ impl Look<'_, '_> {
         if self.expands(simple) {
             return true;
         }
-        if is_fed(simple) || simple.words.is_empty() {
+        if has_redirected_input(simple) || simple.words.is_empty() {
             return false;
         }
         let words = self.words(simple);
@@ -150,6 +150,6 @@ fn has_message(arguments: &[String]) -> bool {
 }
 
 /// Whether the command redirects its input.
-fn is_fed(simple: &Simple) -> bool {
+fn has_redirected_input(simple: &Simple) -> bool {
     simple.here.is_some() || simple.string.is_some() || simple.input.is_some()
 }

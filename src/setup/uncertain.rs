@@ -27,7 +27,7 @@ impl Chains {
     }
 
     /// Notes what a command may delete or close if it runs. Returns the part of it that adds something.
-    pub(super) fn perhaps(
+    pub(super) fn apply_uncertain(
         &mut self,
         family: Family,
         action: Action,
@@ -38,21 +38,21 @@ impl Chains {
         match action {
             Action::Replace(chain, place, rule) => {
                 if may_run {
-                    self.doubt(family, Some(&chain), &origin.file);
+                    self.mark_uncertain(family, Some(&chain), &origin.file);
                 }
                 Action::Insert(chain, place, rule)
             }
             Action::Delete(chain, rule) if may_run => {
                 let rules = self.rules.get_mut(&(family, chain)).into_iter().flatten();
-                rules.filter(|kept| kept.rule == rule).for_each(Kept::doubt);
+                rules.filter(|kept| kept.rule == rule).for_each(Kept::mark_uncertain);
                 Action::Nothing
             }
             Action::DeleteNumber(chain, _) if may_run => {
-                self.doubt(family, Some(&chain), &origin.file);
+                self.mark_uncertain(family, Some(&chain), &origin.file);
                 Action::Nothing
             }
             Action::Flush(chain) if may_run => {
-                self.doubt(family, chain.as_deref(), &origin.file);
+                self.mark_uncertain(family, chain.as_deref(), &origin.file);
                 Action::Nothing
             }
             Action::Policy(chain, Target::Refuse) if may_run => Action::Policy(chain, Target::Refuse),
@@ -66,15 +66,15 @@ impl Chains {
     }
 
     /// Notes that rules of this file may be missing, in one chain or in all chains.
-    pub(super) fn doubt(&mut self, family: Family, chain: Option<&str>, file: &str) {
+    pub(super) fn mark_uncertain(&mut self, family: Family, chain: Option<&str>, file: &str) {
         let is_meant =
             |(of, name): &(Family, String)| *of == family && chain.is_none_or(|chain| chain == name);
         let rules = self.rules.iter_mut().filter(|(key, _)| is_meant(key)).flat_map(|(_, rules)| rules);
-        rules.filter(|kept| kept.origin.file == file).for_each(Kept::doubt);
+        rules.filter(|kept| kept.origin.file == file).for_each(Kept::mark_uncertain);
     }
 
     /// Notes what a command with unknown words may delete or refuse. Its line is listed elsewhere.
-    pub(super) fn doubtful(
+    pub(super) fn note_uncertain_command(
         &mut self,
         family: Family,
         words: &[String],
@@ -98,15 +98,17 @@ impl Chains {
                 self.refuse(family, &chain, place.saturating_sub(1), (rule, origin));
             }
             Action::Replace(chain, _, rule) => {
-                self.doubt(family, known(chain.clone()).as_deref(), &origin.file);
+                self.mark_uncertain(family, known(chain.clone()).as_deref(), &origin.file);
                 if may_refuse(&rule, is_open) {
                     self.refuse(family, &chain, 0, (rule, origin));
                 }
             }
             Action::Delete(chain, _) | Action::DeleteNumber(chain, _) => {
-                self.doubt(family, known(chain).as_deref(), &origin.file);
+                self.mark_uncertain(family, known(chain).as_deref(), &origin.file);
             }
-            Action::Flush(chain) => self.doubt(family, chain.and_then(known).as_deref(), &origin.file),
+            Action::Flush(chain) => {
+                self.mark_uncertain(family, chain.and_then(known).as_deref(), &origin.file)
+            }
             Action::Policy(chain, Target::Refuse | Target::Chain(_)) => {
                 let all = CHAINS.iter().filter(|name| chain == UNKNOWN || **name == chain);
                 let names: Vec<String> = all.map(|name| (*name).to_owned()).collect();
@@ -136,7 +138,7 @@ impl Chains {
             }
             Some(_) => {}
             None if after(&["-D", "-F", "--delete", "--flush"]).is_some() => {
-                self.doubt(family, None, &origin.file)
+                self.mark_uncertain(family, None, &origin.file)
             }
             None => {}
         }
@@ -172,7 +174,7 @@ impl Chains {
 
 impl Kept {
     /// Notes that the rule may be missing. A rule that refuses stays: if in doubt, it exists.
-    fn doubt(&mut self) {
+    fn mark_uncertain(&mut self) {
         if self.certainty == Certainty::Certain {
             self.certainty = Certainty::Conditional;
         }

@@ -11,22 +11,22 @@ use super::tree::Step;
 
 /// The variables, the functions and the arguments at one time.
 #[derive(Debug)]
-pub(super) struct Moment {
+pub(super) struct Snapshot {
     variables: Variables,
     functions: Functions,
     shifted: bool,
 }
 
 impl Runner<'_> {
-    pub(super) fn moment(&mut self) -> Moment {
-        self.charge();
+    pub(super) fn snapshot(&mut self) -> Snapshot {
+        self.count_copy();
         let (variables, functions) = (self.variables.clone(), Rc::clone(&self.functions));
-        Moment { variables, functions, shifted: self.shifted }
+        Snapshot { variables, functions, shifted: self.shifted }
     }
 
     /// Makes everything unknown that has changed since this moment.
-    pub(super) fn doubt_since(&mut self, before: &Moment) {
-        self.doubt_functions(&before.functions);
+    pub(super) fn forget_changes_since(&mut self, before: &Snapshot) {
+        self.forget_changed_functions(&before.functions);
         for (name, value) in &mut self.variables.named {
             if before.variables.named.get(name) != Some(value) {
                 *value = Variable::Unknown;
@@ -39,28 +39,28 @@ impl Runner<'_> {
     }
 
     /// Counts the work of a copy of large variables.
-    fn charge(&mut self) {
+    fn count_copy(&mut self) {
         let size = self.variables.size() + self.functions.len() * 32;
         self.counts(size >> 14);
     }
 
     /// Follows commands. The variables and the functions that they set are unknown afterwards.
-    pub(super) fn forgetting(&mut self, follow: impl FnOnce(&mut Self)) {
-        let before = self.moment();
+    pub(super) fn with_unknown_results(&mut self, follow: impl FnOnce(&mut Self)) {
+        let before = self.snapshot();
         follow(self);
-        self.doubt_since(&before);
+        self.forget_changes_since(&before);
     }
 
     /// Follows commands that may not run.
     pub(super) fn conditional(&mut self, steps: &[Step]) {
-        self.forgetting(|runner| runner.steps(steps, Certainty::Conditional));
+        self.with_unknown_results(|runner| runner.steps(steps, Certainty::Conditional));
         self.ends.ended = false;
     }
 
     /// Follows commands of another process, or commands that do not run. Their variables and functions do not exist
     /// outside of them, and they cannot end the script.
-    pub(super) fn apart(&mut self, follow: impl FnOnce(&mut Self)) {
-        let before = self.moment();
+    pub(super) fn isolated(&mut self, follow: impl FnOnce(&mut Self)) {
+        let before = self.snapshot();
         let ends = self.ends.clone();
         follow(self);
         (self.variables, self.functions, self.shifted) = (before.variables, before.functions, before.shifted);
@@ -70,7 +70,7 @@ impl Runner<'_> {
     /// Follows one part of a pipe. Most shells run it in its own process.
     pub(super) fn in_pipe(&mut self, follow: impl FnOnce(&mut Self)) {
         let ends = self.ends.clone();
-        self.forgetting(follow);
+        self.with_unknown_results(follow);
         let is_over = self.is_over();
         self.ends = ends;
         if is_over {
@@ -80,7 +80,7 @@ impl Runner<'_> {
 
     /// Lists commands that do not run.
     pub(super) fn not_taken(&mut self, steps: &[Step]) {
-        self.dormant(|runner| runner.apart(|runner| runner.conditional(steps)));
+        self.dormant(|runner| runner.isolated(|runner| runner.conditional(steps)));
     }
 
     /// Follows commands that do not run when the script starts at boot. They delete nothing and end nothing.
