@@ -159,12 +159,12 @@ impl Status {
         self.enforcement = enforcement;
         if enforcement != Enforcement::Enforced {
             self.bootstrap.clear();
-            self.docker.unforward();
+            self.docker.mark_not_forwarded();
         }
         match enforcement {
             Enforcement::Enforced => {}
             Enforcement::Closed => self.docker.protected = self.docker.present,
-            Enforcement::NotEnforced | Enforcement::Unknown(_) => self.docker.uncover(),
+            Enforcement::NotEnforced | Enforcement::Unknown(_) => self.docker.mark_unprotected(),
         }
         self
     }
@@ -200,7 +200,7 @@ impl Status {
             self.docker.tell(report, wires);
         }
         if self.enforcement != Enforcement::Enforced {
-            self.docker.unforward();
+            self.docker.mark_not_forwarded();
         }
         self
     }

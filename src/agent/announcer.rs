@@ -63,7 +63,7 @@ impl Agent {
         status.watch = Some(self.watch());
         status.fights = self.fights();
         status.reconnect = Some(self.machine.config().vpn.reconnect);
-        status.management = self.machine.hearings().map(ManagementStatus::from).collect();
+        status.management = self.machine.socket_states().map(ManagementStatus::from).collect();
         status.loss.clone_from(&self.memory.kept.loss);
         status.configuration = Some(self.configuration.status());
         status.left_out = self.machine.left_out().into_iter().map(LeftOutStatus::from).collect();

@@ -125,8 +125,8 @@ async fn of_agent(agent: &Agent1Proxy<'_>) -> anyhow::Result<Status> {
     let mut status = status.found(found);
     for layer in &mut status.layers {
         match &differences {
-            Ok(lines) => layer.weigh(lines),
-            Err(error) => layer.doubt(&bus::error_text(error)),
+            Ok(lines) => layer.compare_with(lines),
+            Err(error) => layer.mark_unread(&bus::error_text(error)),
         }
     }
     Ok(status)

@@ -95,7 +95,7 @@ pub(super) fn status(status: &Status) -> Vec<Finding> {
     // The allowance is known only while the rules are in force.
     let no_endpoint = status.enforced() && !known && status.tunnels.is_empty();
     let unread: Vec<String> = status.layers.iter().filter_map(LayerStatus::unread).collect();
-    let lacks: Vec<String> = status.layers.iter().filter_map(LayerStatus::lack).collect();
+    let lacks: Vec<String> = status.layers.iter().filter_map(LayerStatus::limitation).collect();
     let refusals_fault: Vec<String> = status.management.iter().filter_map(ManagementStatus::line).collect();
     let findings = [
         no_endpoint.then(|| {

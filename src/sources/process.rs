@@ -106,9 +106,9 @@ async fn follow(pid: u32, again: &Notify, events: &mpsc::Sender<Event>) -> io::R
     loop {
         let due = checks.next().map(|&check| start + check);
         match wake(&process, again, due).await? {
-            Woken::Ended => return Ok(()),
-            Woken::Again => (start, checks) = (Instant::now(), CHECKS.iter()),
-            Woken::Due => {
+            WakeReason::Ended => return Ok(()),
+            WakeReason::Again => (start, checks) = (Instant::now(), CHECKS.iter()),
+            WakeReason::Due => {
                 let Some(uid) = effective_uid(pid).filter(|&uid| known != Some(uid)) else { continue };
                 // The uid belongs to this process only if it is still running.
                 if !has_ended(&process)? {
@@ -133,14 +133,14 @@ fn open(pid: u32) -> io::Result<Option<AsyncFd<OwnedFd>>> {
     }
 }
 
-enum Woken {
+enum WakeReason {
     Ended,
     Again,
     Due,
 }
 
 /// Waits for the end of the process, a new call of [`Watcher::watch`], or the next check.
-async fn wake(process: &AsyncFd<OwnedFd>, again: &Notify, due: Option<Instant>) -> io::Result<Woken> {
+async fn wake(process: &AsyncFd<OwnedFd>, again: &Notify, due: Option<Instant>) -> io::Result<WakeReason> {
     let due = async {
         match due {
             Some(moment) => sleep_until(moment).await,
@@ -149,9 +149,9 @@ async fn wake(process: &AsyncFd<OwnedFd>, again: &Notify, due: Option<Instant>) 
     };
     tokio::select! {
         biased;
-        ended = process.readable() => ended.map(|_| Woken::Ended),
-        () = again.notified() => Ok(Woken::Again),
-        () = due => Ok(Woken::Due),
+        ended = process.readable() => ended.map(|_| WakeReason::Ended),
+        () = again.notified() => Ok(WakeReason::Again),
+        () = due => Ok(WakeReason::Due),
     }
 }
 

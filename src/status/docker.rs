@@ -85,7 +85,7 @@ pub struct NetworkStatus {
 
 impl DockerStatus {
     /// Adds what Docker reports about itself.
-    pub(super) fn tell(&mut self, report: DockerReport, wires: Wires) {
+    pub(super) fn add_report(&mut self, report: DockerReport, wires: Wires) {
         self.version = Some(report.version);
         self.backend = Some(report.backend.as_str().to_owned());
         let status = |network| NetworkStatus::new(network, self.protected, wires);
@@ -95,13 +95,13 @@ impl DockerStatus {
     }
 
     /// Marks every container as not protected: the rules are not in force.
-    pub(super) fn uncover(&mut self) {
+    pub(super) fn mark_unprotected(&mut self) {
         self.protected = false;
         self.networks.iter_mut().for_each(|network| network.covered = false);
     }
 
     /// Marks every forwarded port as not forwarded: the rules are not in force.
-    pub(super) fn unforward(&mut self) {
+    pub(super) fn mark_not_forwarded(&mut self) {
         for port in &mut self.forwarded {
             port.fault.get_or_insert_with(|| "the rules are not in force".to_owned());
         }

@@ -40,7 +40,7 @@ impl LayerStatus {
     }
 
     /// What it cannot do on this system although it can be read, for people.
-    pub fn lack(&self) -> Option<String> {
+    pub fn limitation(&self) -> Option<String> {
         let lacks = self.lacks.as_ref().filter(|_| self.unknown.is_none())?;
         Some(format!("{}: {lacks}", self.name))
     }
@@ -61,13 +61,13 @@ impl LayerStatus {
 
     /// Takes the differences between the kernel and the policy, one per line. Lines about other layers do not
     /// count.
-    pub fn weigh(&mut self, lines: &[String]) {
+    pub fn compare_with(&mut self, lines: &[String]) {
         let nftables = self.name == Layer::Nftables.as_str();
         self.enforced &= !lines.iter().any(|line| line.starts_with("nft ") == nftables);
     }
 
     /// Notes that the kernel could not be read.
-    pub fn doubt(&mut self, why: &str) {
+    pub fn mark_unread(&mut self, why: &str) {
         self.enforced = false;
         self.closed = false;
         self.unknown.get_or_insert_with(|| why.to_owned());

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::config::plain;
-use crate::vpn::{Hearing, ManagementSocket};
+use crate::vpn::{ManagementSocket, SocketState};
 
 /// The management socket of one of root's configurations.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,13 +26,13 @@ impl ManagementStatus {
     }
 }
 
-impl From<(&ManagementSocket, &Hearing)> for ManagementStatus {
-    fn from((socket, hearing): (&ManagementSocket, &Hearing)) -> Self {
-        let fault = match hearing {
-            Hearing::Unusable(fault) => Some(fault.clone()),
-            Hearing::Nobody | Hearing::Heard => None,
+impl From<(&ManagementSocket, &SocketState)> for ManagementStatus {
+    fn from((socket, socket_state): (&ManagementSocket, &SocketState)) -> Self {
+        let fault = match socket_state {
+            SocketState::Unusable(fault) => Some(fault.clone()),
+            SocketState::NoClient | SocketState::Heard => None,
         };
         let (file, socket) = (socket.file.clone(), socket.path.clone());
-        Self { file, socket, heard: *hearing == Hearing::Heard, fault }
+        Self { file, socket, heard: *socket_state == SocketState::Heard, fault }
     }
 }

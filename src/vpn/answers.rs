@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::machine::timestamp;
 use super::{
-    Detours, DockerReport, Hearing, LeftOut, Link, LinkKind, Listening, Machine, ManagementSocket, Pause,
-    PauseScope, Report, Reporter, Situation, State, TunnelId,
+    Detours, DockerReport, LeftOut, Link, LinkKind, Listening, Machine, ManagementSocket, Pause, PauseScope,
+    Report, Reporter, Situation, SocketState, State, TunnelId,
 };
 use crate::config::Config;
 use crate::net::IfName;
@@ -85,7 +85,7 @@ impl Machine {
     }
 
     /// Every management socket, and whether the agent is connected to its client.
-    pub fn hearings(&self) -> impl Iterator<Item = (&ManagementSocket, &Hearing)> {
+    pub fn socket_states(&self) -> impl Iterator<Item = (&ManagementSocket, &SocketState)> {
         self.facts.sockets.all().iter()
     }
 

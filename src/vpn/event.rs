@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DockerView, Hearing, LinkTable, ManagementMessage, ManagementSocket, Pause, PublishedPort, TunnelId,
+    DockerView, LinkTable, ManagementMessage, ManagementSocket, Pause, PublishedPort, SocketState, TunnelId,
     WireGuardDevice,
 };
 use crate::config::{Config, RootFile};
@@ -49,7 +49,7 @@ pub enum Event {
     /// What an OpenVPN client says on its management socket.
     Management(ManagementMessage),
     /// Whether a management socket can be used.
-    Hearing(ManagementSocket, Hearing),
+    SocketState(ManagementSocket, SocketState),
     /// The user id under which the VPN client `pid` runs now.
     ClientUser {
         /// The process.

@@ -139,7 +139,7 @@ impl Machine {
             Event::Begun => self.claims.begin(&mut self.facts),
             Event::Report(report, reporter) => absorbed = self.absorb_report(&report, &reporter, now),
             Event::Management(message) => absorbed = self.absorb_message(&message, now),
-            Event::Hearing(socket, hearing) => self.facts.sockets.note(&socket, hearing),
+            Event::SocketState(socket, socket_state) => self.facts.sockets.note(&socket, socket_state),
             Event::ClientUser { pid, uid } => self.claims.client_user(pid, uid),
             Event::ClientUnit { pid, unit } => self.claims.client_unit(pid, &unit),
             Event::ClientExited { pid } => absorbed.endings = self.claims.client_exited(pid),

@@ -25,10 +25,10 @@ pub struct ManagementSocket {
 
 /// Whether the agent is connected to the client of a management socket.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Hearing {
+pub enum SocketState {
     /// Its client does not run.
     #[default]
-    Nobody,
+    NoClient,
     /// Its client is connected.
     Heard,
     /// The socket cannot be used, and why.
@@ -77,7 +77,7 @@ impl ManagementMessage {
 
 /// The management sockets that root's configurations name.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Sockets(BTreeMap<ManagementSocket, Hearing>);
+pub(super) struct Sockets(BTreeMap<ManagementSocket, SocketState>);
 
 impl Sockets {
     /// Takes in the sockets of root's files. What is known of a socket that was there before stays.
@@ -85,27 +85,27 @@ impl Sockets {
         let mut before = std::mem::take(&mut self.0);
         self.0 = sockets
             .map(|socket| {
-                let hearing = before.remove(&socket).unwrap_or_default();
-                (socket, hearing)
+                let socket_state = before.remove(&socket).unwrap_or_default();
+                (socket, socket_state)
             })
             .collect();
     }
 
     /// Notes whether a socket can be used. One that no configuration names any more is ignored.
-    pub(super) fn note(&mut self, socket: &ManagementSocket, now: Hearing) {
-        if let Some(hearing) = self.0.get_mut(socket) {
-            *hearing = now;
+    pub(super) fn note(&mut self, socket: &ManagementSocket, now: SocketState) {
+        if let Some(socket_state) = self.0.get_mut(socket) {
+            *socket_state = now;
         }
     }
 
     /// Every socket, and whether it can be used.
-    pub(super) fn all(&self) -> &BTreeMap<ManagementSocket, Hearing> {
+    pub(super) fn all(&self) -> &BTreeMap<ManagementSocket, SocketState> {
         &self.0
     }
 
     /// Whether the agent is connected to a client, which reports its own tunnel.
     pub(super) fn is_heard(&self) -> bool {
-        self.0.values().any(|hearing| *hearing == Hearing::Heard)
+        self.0.values().any(|socket_state| *socket_state == SocketState::Heard)
     }
 
     /// Whether a configuration names a socket.

@@ -60,7 +60,7 @@ pub use links::{Link, LinkTable};
 pub use loss::LastLoss;
 pub use machine::Machine;
 pub use makers::ExactTunnel;
-pub use management::{ClientState, Hearing, ManagementMessage, ManagementSocket};
+pub use management::{ClientState, ManagementMessage, ManagementSocket, SocketState};
 pub use names::Names;
 pub use overview::KnownVpn;
 pub use pause::{Pause, PauseScope};

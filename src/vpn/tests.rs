@@ -92,7 +92,7 @@ impl Heard {
             Event::Pause(pause) => self.pause = Some(*pause),
             Event::Resume => self.pause = None,
             Event::Management(_)
-            | Event::Hearing(..)
+            | Event::SocketState(..)
             | Event::NetworkManager(None)
             | Event::ManagerUnread
             | Event::Begun

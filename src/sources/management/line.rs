@@ -16,7 +16,7 @@ pub(super) const QUESTION: &[u8] = b"state on 1\n";
 
 /// Why a line cannot be read: the interface has no such line, or a part of it is malformed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Nonsense {
+pub(crate) enum MalformedLine {
     #[error("a line that OpenVPN does not say")]
     Line,
     #[error("no time")]
@@ -30,7 +30,7 @@ pub(crate) enum Nonsense {
 }
 
 /// Reads a line without its end; `None` when it does not report the client's state.
-pub(crate) fn read(line: &str) -> Result<Option<ClientState>, Nonsense> {
+pub(crate) fn read(line: &str) -> Result<Option<ClientState>, MalformedLine> {
     if let Some(state) = line.strip_prefix(">STATE:") {
         return state_of(state);
     }
@@ -41,15 +41,15 @@ pub(crate) fn read(line: &str) -> Result<Option<ClientState>, Nonsense> {
     let line = line.strip_prefix("ENTER PASSWORD:").unwrap_or(line);
     let known = ["", "END", ">"].contains(&line)
         || ["SUCCESS:", "ERROR:", ">"].iter().any(|start| line.starts_with(start));
-    if known { Ok(None) } else { Err(Nonsense::Line) }
+    if known { Ok(None) } else { Err(MalformedLine::Line) }
 }
 
-fn state_of(text: &str) -> Result<Option<ClientState>, Nonsense> {
+fn state_of(text: &str) -> Result<Option<ClientState>, MalformedLine> {
     let fields: Vec<&str> = text.split(',').collect();
     let field = |place: usize| fields.get(place).copied().unwrap_or_default();
     let time = field(0);
     if time.is_empty() || !time.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Nonsense::Time);
+        return Err(MalformedLine::Time);
     }
     Ok(Some(match field(1) {
         "CONNECTING" | "RESOLVE" | "TCP_CONNECT" | "WAIT" | "AUTH" | "AUTH_PENDING" => ClientState::Seeking,
@@ -61,7 +61,7 @@ fn state_of(text: &str) -> Result<Option<ClientState>, Nonsense> {
                 addresses.filter_map(Result::transpose).collect::<Result<_, _>>()?;
             let server = match (address(field(4))?, field(5)) {
                 (Some(server), port) if !port.is_empty() => {
-                    Some((server.to_canonical(), port.parse::<Port>().map_err(|_| Nonsense::Port)?))
+                    Some((server.to_canonical(), port.parse::<Port>().map_err(|_| MalformedLine::Port)?))
                 }
                 (_, _) => None,
             };
@@ -73,18 +73,18 @@ fn state_of(text: &str) -> Result<Option<ClientState>, Nonsense> {
             ClientState::ExitingAsked
         }
         "EXITING" => ClientState::Exiting,
-        _ => return Err(Nonsense::State),
+        _ => return Err(MalformedLine::State),
     }))
 }
 
 /// An address; `None` for an empty field.
-fn address(text: &str) -> Result<Option<IpAddr>, Nonsense> {
+fn address(text: &str) -> Result<Option<IpAddr>, MalformedLine> {
     if text.is_empty() {
         return Ok(None);
     }
-    let address: IpAddr = text.parse().map_err(|_| Nonsense::Address)?;
+    let address: IpAddr = text.parse().map_err(|_| MalformedLine::Address)?;
     let fit = !(address.is_unspecified() || address.is_multicast() || address.is_loopback());
-    if fit { Ok(Some(address)) } else { Err(Nonsense::Address) }
+    if fit { Ok(Some(address)) } else { Err(MalformedLine::Address) }
 }
 
 #[cfg(test)]
@@ -96,21 +96,21 @@ mod tests {
     #[test]
     fn lines_that_openvpn_never_sends_are_malformed() {
         for (line, why) in [
-            ("hello", Nonsense::Line),
-            ("STATE:1,CONNECTED,SUCCESS", Nonsense::Line),
-            (">STATE:", Nonsense::Time),
-            (">STATE:-1,CONNECTED,SUCCESS", Nonsense::Time),
-            (">STATE:now,RECONNECTING", Nonsense::Time),
-            (">STATE:1", Nonsense::State),
-            (">STATE:1,connected,SUCCESS", Nonsense::State),
-            (">STATE:1,CONNECTED;reboot,SUCCESS", Nonsense::State),
-            (">STATE:1,CONNECTED,SUCCESS,$(id),198.51.100.7,1194", Nonsense::Address),
-            (">STATE:1,CONNECTED,SUCCESS,10.8.0.2,vpn.example.net,1194", Nonsense::Address),
-            (">STATE:1,CONNECTED,SUCCESS,127.0.0.1,198.51.100.7,1194", Nonsense::Address),
-            (">STATE:1,CONNECTED,SUCCESS,10.8.0.2,0.0.0.0,1194", Nonsense::Address),
-            (">STATE:1,CONNECTED,SUCCESS,10.8.0.2,198.51.100.7,0", Nonsense::Port),
-            (">STATE:1,CONNECTED,SUCCESS,10.8.0.2,198.51.100.7,70000", Nonsense::Port),
-            (">STATE:1,CONNECTED,SUCCESS,10.8.0.2,198.51.100.7,1194,,,::", Nonsense::Address),
+            ("hello", MalformedLine::Line),
+            ("STATE:1,CONNECTED,SUCCESS", MalformedLine::Line),
+            (">STATE:", MalformedLine::Time),
+            (">STATE:-1,CONNECTED,SUCCESS", MalformedLine::Time),
+            (">STATE:now,RECONNECTING", MalformedLine::Time),
+            (">STATE:1", MalformedLine::State),
+            (">STATE:1,connected,SUCCESS", MalformedLine::State),
+            (">STATE:1,CONNECTED;reboot,SUCCESS", MalformedLine::State),
+            (">STATE:1,CONNECTED,SUCCESS,$(id),198.51.100.7,1194", MalformedLine::Address),
+            (">STATE:1,CONNECTED,SUCCESS,10.8.0.2,vpn.example.net,1194", MalformedLine::Address),
+            (">STATE:1,CONNECTED,SUCCESS,127.0.0.1,198.51.100.7,1194", MalformedLine::Address),
+            (">STATE:1,CONNECTED,SUCCESS,10.8.0.2,0.0.0.0,1194", MalformedLine::Address),
+            (">STATE:1,CONNECTED,SUCCESS,10.8.0.2,198.51.100.7,0", MalformedLine::Port),
+            (">STATE:1,CONNECTED,SUCCESS,10.8.0.2,198.51.100.7,70000", MalformedLine::Port),
+            (">STATE:1,CONNECTED,SUCCESS,10.8.0.2,198.51.100.7,1194,,,::", MalformedLine::Address),
         ] {
             assert_eq!(read(line), Err(why), "{line:?}");
         }

@@ -24,7 +24,7 @@ use self::line::QUESTION;
 use super::changes::Changes;
 use super::skipped::shown;
 use super::trusted::{Refused, TrustedRoot};
-use crate::vpn::{ClientState, Event, Hearing, ManagementMessage, ManagementSocket};
+use crate::vpn::{ClientState, Event, ManagementMessage, ManagementSocket, SocketState};
 
 /// How long a client may take to send its greeting. If it sends none, another program is connected to it.
 const GREETING: Duration = Duration::from_secs(2);
@@ -86,16 +86,16 @@ enum ListenError {
     #[error("it is not trusted: {0}")]
     Refused(#[from] Refused),
     #[error("no process answers at it")]
-    Nobody,
+    NoClient,
     #[error("user {0} is at its other end, who is neither root nor the one that the configuration names")]
-    Stranger(u32),
+    OtherUser(u32),
     #[error(
         "another program uses this socket, and OpenVPN admits only one at a time: the other sources report the \
          loss, and the socket is tried again later"
     )]
     Busy,
     #[error("the lines there are not OpenVPN's: {0}")]
-    Nonsense(String),
+    MalformedLine(String),
     #[error("it cannot be read: {0}")]
     Broken(#[from] io::Error),
     #[error("the client closed it")]
@@ -104,12 +104,12 @@ enum ListenError {
 
 impl ListenError {
     /// What the status shows. A client that does not run is not a fault.
-    fn hearing(&self) -> Hearing {
+    fn socket_state(&self) -> SocketState {
         match self {
-            Self::Nobody | Self::Closed => Hearing::Nobody,
-            Self::Refused(refused) if refused.is_absence() => Hearing::Nobody,
-            Self::Refused(_) | Self::Stranger(_) | Self::Busy | Self::Nonsense(_) | Self::Broken(_) => {
-                Hearing::Unusable(self.to_string())
+            Self::NoClient | Self::Closed => SocketState::NoClient,
+            Self::Refused(refused) if refused.is_absence() => SocketState::NoClient,
+            Self::Refused(_) | Self::OtherUser(_) | Self::Busy | Self::MalformedLine(_) | Self::Broken(_) => {
+                SocketState::Unusable(self.to_string())
             }
         }
     }
@@ -133,13 +133,13 @@ impl Listener {
             if folder != self.trusted.nearest_folder(&path) {
                 continue;
             }
-            let Err(error) = self.hear(&path).await;
+            let Err(error) = self.follow_client(&path).await;
             self.log_fault(&error, &mut said);
-            self.tell(error.hearing()).await;
+            self.tell(error.socket_state()).await;
             let again = match &error {
-                ListenError::Refused(_) | ListenError::Stranger(_) => None,
-                ListenError::Nobody => tries.next().copied(),
-                ListenError::Busy | ListenError::Nonsense(_) | ListenError::Broken(_) => {
+                ListenError::Refused(_) | ListenError::OtherUser(_) => None,
+                ListenError::NoClient => tries.next().copied(),
+                ListenError::Busy | ListenError::MalformedLine(_) | ListenError::Broken(_) => {
                     let now = wait;
                     wait = (wait * 2).min(RETRY.1);
                     Some(now)
@@ -166,14 +166,14 @@ impl Listener {
         match error {
             // The client does not run.
             ListenError::Refused(refused) if refused.is_absence() => {}
-            ListenError::Nobody | ListenError::Closed => {
+            ListenError::NoClient | ListenError::Closed => {
                 tracing::debug!("the management socket {path}: {warning}")
             }
             _ if *said == warning => return,
             ListenError::Busy => tracing::info!("the management socket {path} of {file}: {warning}"),
             ListenError::Refused(_)
-            | ListenError::Stranger(_)
-            | ListenError::Nonsense(_)
+            | ListenError::OtherUser(_)
+            | ListenError::MalformedLine(_)
             | ListenError::Broken(_) => {
                 tracing::warn!("the management socket {path} of {file} is not listened at: {warning}");
             }
@@ -182,15 +182,19 @@ impl Listener {
     }
 
     /// Listens until the client ends, or sends too many unknown lines.
-    async fn hear(&self, path: &Path) -> Result<Infallible, ListenError> {
+    async fn follow_client(&self, path: &Path) -> Result<Infallible, ListenError> {
         self.trusted.socket(path)?;
         let mut stream = UnixStream::connect(path).await.map_err(|error| {
-            if error.kind() == io::ErrorKind::ConnectionRefused { ListenError::Nobody } else { error.into() }
+            if error.kind() == io::ErrorKind::ConnectionRefused {
+                ListenError::NoClient
+            } else {
+                error.into()
+            }
         })?;
         // The credentials of the process when it began to listen: root, before it drops privileges.
         let peer = stream.peer_cred()?;
         if ![Some(self.trusted.owner), self.socket.user].contains(&Some(peer.uid())) {
-            return Err(ListenError::Stranger(peer.uid()));
+            return Err(ListenError::OtherUser(peer.uid()));
         }
         let password = self.socket.password.as_ref().map(|path| self.trusted.password(Path::new(path)));
         let password = password.transpose()?;
@@ -213,15 +217,15 @@ impl Listener {
         question.extend(QUESTION);
         stream.write_all(&question).await?;
         tracing::info!("listening at the management socket {}", shown(&self.socket.path));
-        self.tell(Hearing::Heard).await;
-        let ended = conversation.go_on(&mut stream, heard).await;
+        self.tell(SocketState::Heard).await;
+        let ended = conversation.receive(&mut stream, heard).await;
         // From now on this client's state is unknown.
         self.say(conversation.pid, ClientState::Gone).await;
         ended
     }
 
-    async fn tell(&self, hearing: Hearing) {
-        drop(self.events.send(Event::Hearing(self.socket.clone(), hearing)).await);
+    async fn tell(&self, socket_state: SocketState) {
+        drop(self.events.send(Event::SocketState(self.socket.clone(), socket_state)).await);
     }
 
     async fn say(&self, pid: Option<u32>, said: ClientState) {
@@ -240,7 +244,7 @@ struct Conversation<'a> {
 }
 
 impl Conversation<'_> {
-    async fn go_on(
+    async fn receive(
         &mut self,
         stream: &mut UnixStream,
         mut heard: Vec<u8>,
@@ -251,7 +255,7 @@ impl Conversation<'_> {
                 self.take(String::from_utf8_lossy(&line).trim_end()).await?;
             }
             if heard.len() >= MAX_LINE {
-                return Err(ListenError::Nonsense(format!("a line of more than {MAX_LINE} bytes")));
+                return Err(ListenError::MalformedLine(format!("a line of more than {MAX_LINE} bytes")));
             }
             if stream.read_buf(&mut heard).await? == 0 {
                 return Err(ListenError::Closed);
@@ -275,7 +279,7 @@ impl Conversation<'_> {
                 }
                 self.nonsense += 1;
                 if self.nonsense > MAX_UNKNOWN_LINES {
-                    return Err(ListenError::Nonsense(what));
+                    return Err(ListenError::MalformedLine(what));
                 }
             }
         }

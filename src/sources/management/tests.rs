@@ -54,7 +54,7 @@ impl Here {
     async fn next(&mut self) -> ClientState {
         loop {
             match timeout(Duration::from_secs(20), self.said.recv()).await {
-                Ok(Some(Event::Hearing(..))) => {}
+                Ok(Some(Event::SocketState(..))) => {}
                 Ok(Some(Event::Management(word))) => {
                     assert_eq!(word.pid, Some(std::process::id()), "the kernel says who it is");
                     return word.said;
@@ -65,14 +65,14 @@ impl Here {
     }
 
     /// The next status of the socket that differs from `before`.
-    async fn hearing(&mut self, before: &Hearing) -> Hearing {
+    async fn socket_state(&mut self, before: &SocketState) -> SocketState {
         loop {
             match timeout(Duration::from_secs(20), self.said.recv()).await {
-                Ok(Some(Event::Hearing(socket, now))) if now != *before => {
+                Ok(Some(Event::SocketState(socket, now))) if now != *before => {
                     assert_eq!(socket, self.listener(None).socket);
                     return now;
                 }
-                Ok(Some(Event::Hearing(..) | Event::Management(_))) => {}
+                Ok(Some(Event::SocketState(..) | Event::Management(_))) => {}
                 other => panic!("{other:?}"),
             }
         }
@@ -156,19 +156,19 @@ async fn a_process_that_is_neither_roots_nor_the_configured_users_is_ignored() {
         std::os::unix::fs::chown(path, Some(owner), None).unwrap();
     }
     // Every file belongs to the owner; the process that listens belongs to another user.
-    let mut hearing = here.listener(None);
-    hearing.trusted.owner = owner;
+    let mut listener = here.listener(None);
+    listener.trusted.owner = owner;
     let path = here.path("run/a.sock");
-    hearing.trusted.socket(&path).unwrap();
-    let error = hearing.hear(&path).await.unwrap_err();
-    assert!(matches!(error, ListenError::Stranger(uid) if uid == own), "{error}");
+    listener.trusted.socket(&path).unwrap();
+    let error = listener.follow_client(&path).await.unwrap_err();
+    assert!(matches!(error, ListenError::OtherUser(uid) if uid == own), "{error}");
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut told = Vec::new();
     stream.read_to_end(&mut told).await.unwrap();
     assert_eq!(told, b"", "nothing was sent to it");
     // The control: the same process, where the configuration names its user.
-    hearing.socket.user = Some(own);
-    tokio::spawn(async move { hearing.hear(&path).await.map(|_| ()) });
+    listener.socket.user = Some(own);
+    tokio::spawn(async move { listener.follow_client(&path).await.map(|_| ()) });
     assert_eq!(meet(&listener).await.0, "state on 1\n");
 }
 
@@ -177,7 +177,7 @@ async fn a_socket_that_another_program_uses_is_left_to_that_program() {
     let here = Here::new();
     let listener = here.bind();
     // No process accepts the connection: OpenVPN treats a second program like this.
-    let error = here.listener(None).hear(&here.path("run/a.sock")).await.unwrap_err();
+    let error = here.listener(None).follow_client(&here.path("run/a.sock")).await.unwrap_err();
     assert!(matches!(error, ListenError::Busy), "{error}");
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut told = Vec::new();
@@ -189,23 +189,25 @@ async fn a_socket_that_another_program_uses_is_left_to_that_program() {
 async fn the_state_of_a_socket_is_reported_and_a_client_that_does_not_run_is_no_fault() {
     let mut here = Here::new();
     tokio::spawn(here.listener(None).listen());
-    let nobody = here.hearing(&Hearing::Heard).await;
-    assert_eq!(nobody, Hearing::Nobody, "there is no socket");
+    let nobody = here.socket_state(&SocketState::Heard).await;
+    assert_eq!(nobody, SocketState::NoClient, "there is no socket");
     std::fs::set_permissions(here.path("run"), std::fs::Permissions::from_mode(0o777)).unwrap();
     let listener = here.bind();
-    let Hearing::Unusable(fault) = here.hearing(&nobody).await else { panic!("others can write there") };
+    let SocketState::Unusable(fault) = here.socket_state(&nobody).await else {
+        panic!("others can write there")
+    };
     assert!(fault.contains("others than root can write"), "{fault}");
     std::fs::set_permissions(here.path("run"), std::fs::Permissions::from_mode(0o755)).unwrap();
     // A process listens there, and sends nothing.
-    let busy = here.hearing(&Hearing::Unusable(fault)).await;
-    assert_eq!(busy, Hearing::Unusable(ListenError::Busy.to_string()));
+    let busy = here.socket_state(&SocketState::Unusable(fault)).await;
+    assert_eq!(busy, SocketState::Unusable(ListenError::Busy.to_string()));
     let (left, _) = listener.accept().await.unwrap();
     drop(left);
     let (_, stream) = meet(&listener).await;
-    assert_eq!(here.hearing(&busy).await, Hearing::Heard);
+    assert_eq!(here.socket_state(&busy).await, SocketState::Heard);
     drop((stream, listener));
     std::fs::remove_file(here.path("run/a.sock")).unwrap();
-    assert_eq!(here.hearing(&Hearing::Heard).await, Hearing::Nobody);
+    assert_eq!(here.socket_state(&SocketState::Heard).await, SocketState::NoClient);
 }
 
 #[tokio::test]
@@ -247,10 +249,10 @@ async fn a_socket_in_a_folder_that_appears_late_is_found() {
 async fn malformed_lines_are_bounded_and_valid_lines_among_them_count() {
     let mut here = Here::new();
     let listener = here.bind();
-    let hearing = here.listener(None);
-    let hearing = tokio::spawn(async move {
-        let path = PathBuf::from(&hearing.socket.path);
-        hearing.hear(&path).await.unwrap_err().to_string()
+    let listener = here.listener(None);
+    let listener = tokio::spawn(async move {
+        let path = PathBuf::from(&listener.socket.path);
+        listener.follow_client(&path).await.unwrap_err().to_string()
     });
     let (_, mut stream) = meet(&listener).await;
     stream.write_all(b"\xff\xfe\n>STATE:1,$(reboot)\n").await.unwrap();
@@ -258,18 +260,18 @@ async fn malformed_lines_are_bounded_and_valid_lines_among_them_count() {
     assert_eq!(here.next().await, connected());
     stream.write_all(&b"nonsense\n".repeat(40)).await.unwrap();
     assert_eq!(here.next().await, ClientState::Gone);
-    assert!(hearing.await.unwrap().contains("are not OpenVPN's"));
+    assert!(listener.await.unwrap().contains("are not OpenVPN's"));
 
-    let hearing = here.listener(None);
-    let hearing = tokio::spawn(async move {
-        let path = PathBuf::from(&hearing.socket.path);
-        hearing.hear(&path).await.unwrap_err().to_string()
+    let listener = here.listener(None);
+    let listener = tokio::spawn(async move {
+        let path = PathBuf::from(&listener.socket.path);
+        listener.follow_client(&path).await.unwrap_err().to_string()
     });
     let (_, mut stream) = meet(&listener).await;
     // The agent may close the connection before the test has written all of it.
     let _ = stream.write_all(&[b'x'; 100_000]).await;
     assert_eq!(here.next().await, ClientState::Gone);
-    assert!(hearing.await.unwrap().contains("a line of more than"));
+    assert!(listener.await.unwrap().contains("a line of more than"));
 }
 
 #[tokio::test]
@@ -278,10 +280,10 @@ async fn the_password_is_sent_before_the_first_command() {
     std::fs::write(here.path("run/pw"), "secret\n").unwrap();
     std::fs::set_permissions(here.path("run/pw"), std::fs::Permissions::from_mode(0o600)).unwrap();
     let listener = here.bind();
-    let hearing = here.listener(Some("run/pw"));
+    let listener = here.listener(Some("run/pw"));
     tokio::spawn(async move {
-        let path = PathBuf::from(&hearing.socket.path);
-        hearing.hear(&path).await.map(|_| ())
+        let path = PathBuf::from(&listener.socket.path);
+        listener.follow_client(&path).await.map(|_| ())
     });
     let (mut stream, _) = listener.accept().await.unwrap();
     stream.write_all(b"ENTER PASSWORD:").await.unwrap();

@@ -98,7 +98,7 @@ impl Cache {
     }
 
     /// Takes the phase of a connection from a signal. A connection that is not known yet is read later.
-    pub(super) fn hear_phase(&mut self, path: &str, phase: VpnPhase) {
+    pub(super) fn take_phase(&mut self, path: &str, phase: VpnPhase) {
         self.clock.0 += 1;
         match self.active.get_mut(path) {
             Some(connection) => {
@@ -115,7 +115,7 @@ impl Cache {
     }
 
     /// Takes the state of a device from a signal, and the reason (`NMDeviceState`, `NMDeviceStateReason`).
-    pub(super) fn hear_device(&mut self, path: &str, state: u32, reason: u32) {
+    pub(super) fn take_device(&mut self, path: &str, state: u32, reason: u32) {
         let own = |connection: &&mut Connection| connection.device.as_deref() == Some(path);
         if let Some(is_users_end) = is_users_end(state, reason) {
             let own = self.active.values_mut().filter(own);
@@ -135,7 +135,7 @@ impl Cache {
     }
 
     /// Takes the server that the plugin of this connection has reached. Returns whether the connection is known.
-    pub(super) fn hear_gateway(&mut self, path: &str, gateway: std::net::IpAddr) -> bool {
+    pub(super) fn take_gateway(&mut self, path: &str, gateway: std::net::IpAddr) -> bool {
         let Some(connection) = self.active.get_mut(path) else { return false };
         self.changed |= connection.vpn.gateway != Some(gateway);
         connection.vpn.gateway = Some(gateway);
@@ -240,7 +240,7 @@ impl Cache {
     }
 
     /// Makes sure that the next [`Cache::take_view`] returns a view, even an empty one.
-    pub(super) fn touch(&mut self) {
+    pub(super) fn mark_changed(&mut self) {
         self.changed = true;
     }
 }
@@ -293,9 +293,9 @@ mod tests {
         assert_eq!(phases(&mut cache), Some(vec![VpnPhase::Activated]));
 
         let late = list(&cache, vec![vpn("/4", VpnPhase::Activated)]);
-        cache.hear_phase("/4", USER);
+        cache.take_phase("/4", USER);
         assert_eq!(phases(&mut cache), Some(vec![USER]));
-        cache.hear_phase("/4", USER);
+        cache.take_phase("/4", USER);
         cache.learn_active(late);
         assert_eq!(phases(&mut cache), Some(vec![]));
         assert_eq!(phases(&mut cache), None);
@@ -308,7 +308,7 @@ mod tests {
         let first = list(&cache, vec![vpn("/4", VpnPhase::Connecting)]);
         cache.learn_active(first);
         let late = list(&cache, vec![vpn("/4", VpnPhase::Connecting)]);
-        cache.hear_phase("/4", VpnPhase::Activated);
+        cache.take_phase("/4", VpnPhase::Activated);
         cache.learn_active(late);
         assert_eq!(phases(&mut cache), Some(vec![VpnPhase::Activated]));
         let fresh = list(&cache, vec![vpn("/4", VpnPhase::Connecting)]);
@@ -330,7 +330,7 @@ mod tests {
     #[test]
     fn a_connection_that_ended_before_it_was_read_is_never_reported() {
         let mut cache = Cache::default();
-        cache.hear_phase("/4", USER);
+        cache.take_phase("/4", USER);
         let late = list(&cache, vec![vpn("/4", VpnPhase::Connecting), vpn("/5", USER)]);
         cache.learn_active(late);
         assert_eq!(phases(&mut cache), None);
@@ -363,7 +363,7 @@ mod tests {
         let two = list(&cache, active(&["/1", "/2", "/3"]));
         cache.learn_active(two);
         assert_eq!(cache.only_vpn_of(VpnKind::Vpnc), None, "either may have reached it");
-        assert!(!cache.hear_gateway("/4", "198.51.100.7".parse().unwrap()));
+        assert!(!cache.take_gateway("/4", "198.51.100.7".parse().unwrap()));
     }
 
     #[test]

@@ -139,14 +139,14 @@ async fn listen(
     let mut listener = Listener { stream, session: Session::new(connection), questions, views };
     let present = introduce(listener.session.bus.clone());
     if let Some(present) = listener.while_listening(present, |_| false).await? {
-        listener.session.meet(present.map_err(SessionError::Introduce)?);
+        listener.session.take_present(present.map_err(SessionError::Introduce)?);
     }
     loop {
         listener.session.tell(listener.views).await;
         listener.drain().await?;
         listener.session.ask(*listener.questions.borrow_and_update());
         let Some(job) = listener.session.job() else {
-            listener.hear_next().await?;
+            listener.take_next_signal().await?;
             continue;
         };
         let manager = listener.session.manager().cloned();
@@ -169,9 +169,9 @@ struct Listener<'a> {
 
 impl Listener<'_> {
     /// Waits for a message or a question.
-    async fn hear_next(&mut self) -> Result<(), SessionError> {
+    async fn take_next_signal(&mut self) -> Result<(), SessionError> {
         tokio::select! {
-            message = self.stream.next() => self.hear(message).await,
+            message = self.stream.next() => self.take_signal(message).await,
             Ok(()) = self.questions.changed() => Ok(()),
         }
     }
@@ -180,7 +180,7 @@ impl Listener<'_> {
     async fn drain(&mut self) -> Result<(), SessionError> {
         for _ in 0..BATCH {
             let Some(message) = self.stream.next().now_or_never() else { break };
-            self.hear(message).await?;
+            self.take_signal(message).await?;
         }
         Ok(())
     }
@@ -196,7 +196,7 @@ impl Listener<'_> {
         while outcome.is_none() && !is_void(&self.session) {
             tokio::select! {
                 done = &mut job => outcome = Some(done),
-                message = self.stream.next() => self.hear(message).await?,
+                message = self.stream.next() => self.take_signal(message).await?,
             }
         }
         // zbus delivers an answer before signals that arrived earlier, and only those signals say why a VPN ended.
@@ -204,9 +204,12 @@ impl Listener<'_> {
         Ok(outcome.filter(|_| !is_void(&self.session)))
     }
 
-    async fn hear(&mut self, message: Option<zbus::Result<zbus::Message>>) -> Result<(), SessionError> {
+    async fn take_signal(
+        &mut self,
+        message: Option<zbus::Result<zbus::Message>>,
+    ) -> Result<(), SessionError> {
         let message = message.ok_or(SessionError::Closed)?.map_err(SessionError::Broken)?;
-        self.session.hear(&message);
+        self.session.take_signal(&message);
         self.session.tell(self.views).await;
         Ok(())
     }

@@ -51,7 +51,7 @@ pub(super) struct Session {
 enum Presence {
     Unknown,
     Absent,
-    As(OwnedUniqueName),
+    Owner(OwnedUniqueName),
 }
 
 impl Session {
@@ -76,13 +76,13 @@ impl Session {
     /// The unique name of NetworkManager.
     pub(super) fn manager(&self) -> Option<&OwnedUniqueName> {
         match &self.manager {
-            Presence::As(owner) => Some(owner),
+            Presence::Owner(owner) => Some(owner),
             Presence::Unknown | Presence::Absent => None,
         }
     }
 
     /// Takes the names that were on the bus at the start. A signal that has come since then is newer.
-    pub(super) fn meet(&mut self, present: Present) {
+    pub(super) fn take_present(&mut self, present: Present) {
         if self.manager == Presence::Unknown {
             self.manager_is(present.manager);
         }
@@ -102,7 +102,7 @@ impl Session {
     }
 
     /// Takes one message.
-    pub(super) fn hear(&mut self, message: &Message) {
+    pub(super) fn take_signal(&mut self, message: &Message) {
         let senders = Senders { manager: self.manager(), plugins: &self.plugins };
         let Some(signal) = Signal::read(message, &senders) else { return };
         match signal {
@@ -119,7 +119,7 @@ impl Session {
             },
             Signal::Active { path } => self.stale.active |= !self.cache.is_passed(&path),
             Signal::ActiveList => self.stale.active = true,
-            Signal::DeviceState { path, state, reason } => self.cache.hear_device(&path, state, reason),
+            Signal::DeviceState { path, state, reason } => self.cache.take_device(&path, state, reason),
             Signal::Devices => self.stale.active |= self.cache.has_vpn(),
             Signal::Profile { path } => {
                 self.stale.profiles.insert(path);
@@ -148,7 +148,7 @@ impl Session {
             Some(owner) => {
                 tracing::debug!(%owner, "NetworkManager is on the bus");
                 self.stale.everything();
-                Presence::As(owner)
+                Presence::Owner(owner)
             }
             None => {
                 tracing::debug!("NetworkManager is not on the bus");
@@ -169,7 +169,7 @@ impl Session {
 
     fn phase_is(&mut self, path: &str, phase: crate::vpn::VpnPhase) {
         if !self.cache.is_passed(path) {
-            self.cache.hear_phase(path, phase);
+            self.cache.take_phase(path, phase);
             self.stale.active = true;
         }
     }
@@ -182,7 +182,7 @@ impl Session {
                 Serves::Connection(path) => Some(path),
                 Serves::All(kind) => cache.only_vpn_of(kind).map(str::to_owned),
             };
-            path.is_some_and(|path| cache.hear_gateway(&path, gateway))
+            path.is_some_and(|path| cache.take_gateway(&path, gateway))
         });
     }
 
@@ -193,8 +193,8 @@ impl Session {
             Presence::Absent => {
                 views.tell(None).await;
             }
-            Presence::As(_) if !self.is_whole => views.tell_unread().await,
-            Presence::As(_) => {
+            Presence::Owner(_) if !self.is_whole => views.tell_unread().await,
+            Presence::Owner(_) => {
                 if let Some(view) = self.cache.take_view() {
                     views.tell(Some(view)).await;
                 }
@@ -303,7 +303,7 @@ impl Session {
         if let Some(paths) = all {
             self.cache.keep_profiles(paths);
             self.is_whole = true;
-            self.cache.touch();
+            self.cache.mark_changed();
         }
         for (path, reading) in read {
             let Some(reading) = reading else {

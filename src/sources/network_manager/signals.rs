@@ -97,7 +97,7 @@ impl Signal {
         }
         let header = message.header();
         let sender = header.sender()?;
-        let error_text = Spoken {
+        let error_text = SignalHeader {
             message,
             path: header.path()?.as_str(),
             interface: header.interface()?.as_str(),
@@ -117,14 +117,14 @@ impl Signal {
 }
 
 /// A signal whose sender is known.
-struct Spoken<'a> {
+struct SignalHeader<'a> {
     message: &'a Message,
     path: &'a str,
     interface: &'a str,
     member: &'a str,
 }
 
-impl Spoken<'_> {
+impl SignalHeader<'_> {
     fn by_bus(&self) -> Option<Signal> {
         if (self.interface, self.member) != (BUS, "NameOwnerChanged") {
             return None;

@@ -13,7 +13,7 @@ use super::super::skipped::{Skipped, shown};
 use super::super::trusted::TrustedRoot;
 use super::management::{Management, SocketOption, Whose};
 use super::options::{Line, options};
-use super::outer::{by_udp, carried_on, is_this_machine, random_name};
+use super::outer::{by_udp, forwarding_advice, is_this_machine, random_name};
 use crate::config::MOST_SERVERS;
 use crate::config::UserName;
 use crate::net::{
@@ -269,7 +269,7 @@ impl Reader {
         }
         let fault = |error: EndpointError| format!("{}: {error}", shown(host));
         if is_this_machine(host) {
-            return Err(carried_on(host, self.past.as_deref()));
+            return Err(forwarding_advice(host, self.past.as_deref()));
         }
         let port: Port = self.port(port).map_err(EndpointError::from).map_err(fault)?;
         if let Some(address) = address(host) {

@@ -33,7 +33,7 @@ pub(super) struct Management {
 
 /// Why the agent does not listen at a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Unheard {
+pub(super) struct UnusedSocket {
     pub(super) line: usize,
     pub(super) why: String,
     pub(super) whose: Whose,
@@ -65,14 +65,14 @@ impl Management {
     ///
     /// # Errors
     /// Why the agent does not listen at it.
-    pub(super) fn socket(self) -> Result<Option<SocketOption>, Unheard> {
+    pub(super) fn socket(self) -> Result<Option<SocketOption>, UnusedSocket> {
         let Some((line, words)) = self.words else { return Ok(None) };
         if let Some((line, name)) = self.other {
             let why = format!(
                 "with {} another program needs the management socket, and the agent does not use it",
                 shown(&name)
             );
-            return Err(Unheard { line, why, whose: Whose::Others });
+            return Err(UnusedSocket { line, why, whose: Whose::Others });
         }
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let (path, password) = match words.as_slice() {
@@ -81,13 +81,13 @@ impl Management {
             _ => {
                 let why = "the management interface is not listened to: only a socket that root alone can \
                            reach is, such as: management /run/openvpn-NAME.sock unix";
-                return Err(Unheard { line, why: why.to_owned(), whose: Whose::Others });
+                return Err(UnusedSocket { line, why: why.to_owned(), whose: Whose::Others });
             }
         };
         for path in [Some(path), password].into_iter().flatten() {
             fit(path).map_err(|fault| {
                 let why = format!("management: {} {fault}", shown(path));
-                Unheard { line, why, whose: Whose::Ours }
+                UnusedSocket { line, why, whose: Whose::Ours }
             })?;
         }
         Ok(Some(SocketOption { path: path.to_owned(), password: password.map(ToOwned::to_owned) }))

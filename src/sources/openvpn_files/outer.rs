@@ -12,7 +12,7 @@ pub(super) fn is_this_machine(host: &str) -> bool {
 
 /// The advice for a server or proxy on this machine. `past` is the address that the configuration routes outside the
 /// tunnel: the server to which the other program connects.
-pub(super) fn carried_on(host: &str, past: Option<&str>) -> String {
+pub(super) fn forwarding_advice(host: &str, past: Option<&str>) -> String {
     let server = past.map_or(String::new(), |past| format!(" (here it seems to be {})", shown(past)));
     format!(
         "{} is a loopback address, where another program such as stunnel forwards the VPN's packets; name the server that \

@@ -52,7 +52,7 @@ pub(super) fn question(ends: &Ends) -> Vec<u8> {
     request.protocol = ends.protocol;
     request.states = u32::MAX;
     let id = &mut request.sockid;
-    (id.src, id.dst) = (wide(first.0), wide(second.0));
+    (id.src, id.dst) = (padded_address(first.0), padded_address(second.0));
     id.set_sport(first.1);
     id.set_dport(second.1);
     (id.r#if, id.cookie) = (ends.link, NO_COOKIE);
@@ -60,10 +60,10 @@ pub(super) fn question(ends: &Ends) -> Vec<u8> {
 }
 
 /// An address in a field that has room for an address of either family.
-fn wide(address: IpAddr) -> [u8; 16] {
-    let mut wide = [0; 16];
-    wide.iter_mut().zip(octets(address)).for_each(|(byte, octet)| *byte = octet);
-    wide
+fn padded_address(address: IpAddr) -> [u8; 16] {
+    let mut padded_address = [0; 16];
+    padded_address.iter_mut().zip(octets(address)).for_each(|(byte, octet)| *byte = octet);
+    padded_address
 }
 
 /// Whether an answer says that the kernel has no such socket, or no `tcp_diag` or `udp_diag` that could look for it.

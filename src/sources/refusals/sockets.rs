@@ -38,7 +38,7 @@ pub(super) struct Units {
     paths: BTreeMap<u64, String>,
     read: Option<Reading>,
     /// By the number of the protocol: TCP or UDP.
-    kernels: BTreeMap<u8, Kernel>,
+    kernels: BTreeMap<u8, SocketLookup>,
 }
 
 /// The last reading of the groups, and the time until the next one.
@@ -50,10 +50,10 @@ struct Reading {
 
 /// Whether the kernel can look for sockets of a protocol.
 #[derive(Debug)]
-enum Kernel {
-    Looks,
+enum SocketLookup {
+    Works,
     /// It could not at this moment: `tcp_diag` or `udp_diag` is missing.
-    Cannot(Instant),
+    Unavailable(Instant),
 }
 
 impl Units {
@@ -74,14 +74,17 @@ impl Units {
 
     fn ask(&mut self, ends: &Ends) -> io::Result<Option<Socket>> {
         let protocol = ends.protocol;
-        if matches!(self.kernels.get(&protocol), Some(Kernel::Cannot(since)) if since.elapsed() < ABSENT) {
+        if matches!(self.kernels.get(&protocol), Some(SocketLookup::Unavailable(since)) if since.elapsed() < ABSENT)
+        {
             return Ok(None);
         }
         let answer = self.exchange(ends)?;
         let found = diag::socket(&answer);
         if found.is_some() {
-            self.kernels.insert(protocol, Kernel::Looks);
-        } else if diag::is_absent(&answer) && !matches!(self.kernels.get(&protocol), Some(Kernel::Looks)) {
+            self.kernels.insert(protocol, SocketLookup::Works);
+        } else if diag::is_absent(&answer)
+            && !matches!(self.kernels.get(&protocol), Some(SocketLookup::Works))
+        {
             self.probe(protocol)?;
         }
         Ok(found)
@@ -90,7 +93,7 @@ impl Units {
     /// Asks for a socket that certainly exists. The kernel gives the same answer for a socket that is gone and for a
     /// missing `tcp_diag` or `udp_diag`.
     fn probe(&mut self, protocol: u8) -> io::Result<()> {
-        self.kernels.insert(protocol, Kernel::Cannot(Instant::now()));
+        self.kernels.insert(protocol, SocketLookup::Unavailable(Instant::now()));
         let any = (Ipv4Addr::LOCALHOST, 0);
         let ask = |units: &mut Self, own: SocketAddr| {
             let (own, other) = ((own.ip(), own.port()), (IpAddr::from(Ipv4Addr::LOCALHOST), DISCARD));
@@ -104,7 +107,7 @@ impl Units {
             ask(self, socket.local_addr()?)?
         };
         if !diag::is_absent(&answer) {
-            self.kernels.insert(protocol, Kernel::Looks);
+            self.kernels.insert(protocol, SocketLookup::Works);
         }
         Ok(())
     }
@@ -172,7 +175,7 @@ mod tests {
         for ends in &both {
             let found = units.ask(ends).unwrap();
             // Where the kernel has no module for it, nothing is found, and the agent knows why.
-            let cannot = matches!(units.kernels.get(&ends.protocol), Some(Kernel::Cannot(_)));
+            let cannot = matches!(units.kernels.get(&ends.protocol), Some(SocketLookup::Unavailable(_)));
             assert_eq!(found.map(|socket| socket.uid), (!cannot).then_some(own), "{ends:?}");
         }
         drop((stream, datagrams));

@@ -259,18 +259,22 @@ fn whether_a_client_is_heard_stays_while_its_file_is_read_again_and_goes_with_it
     let mut story = Story::new();
     let other = "/etc/openvpn/other.conf";
     let socket = file(FILE, &[]).management.unwrap();
-    let hearings = |story: &Story| -> Vec<(String, Hearing)> {
-        story.0.hearings().map(|(socket, hearing)| (socket.file.clone(), hearing.clone())).collect()
+    let socket_states = |story: &Story| -> Vec<(String, SocketState)> {
+        story
+            .0
+            .socket_states()
+            .map(|(socket, socket_state)| (socket.file.clone(), socket_state.clone()))
+            .collect()
     };
-    assert_eq!(hearings(&story), [(FILE.to_owned(), Hearing::Nobody)]);
-    let unusable = Hearing::Unusable("it is taken".to_owned());
-    story.step(Event::Hearing(socket.clone(), unusable.clone()));
+    assert_eq!(socket_states(&story), [(FILE.to_owned(), SocketState::NoClient)]);
+    let unusable = SocketState::Unusable("it is taken".to_owned());
+    story.step(Event::SocketState(socket.clone(), unusable.clone()));
     story.step(Event::OpenVpnFiles(vec![file(FILE, &SERVERS[..1]), file(other, &SERVERS)]));
-    let both = [(FILE.to_owned(), unusable.clone()), (other.to_owned(), Hearing::Nobody)];
-    assert_eq!(hearings(&story), both);
+    let both = [(FILE.to_owned(), unusable.clone()), (other.to_owned(), SocketState::NoClient)];
+    assert_eq!(socket_states(&story), both);
     story.step(Event::OpenVpnFiles(vec![file(other, &SERVERS)]));
-    story.step(Event::Hearing(socket, unusable));
-    assert_eq!(hearings(&story), [(other.to_owned(), Hearing::Nobody)], "its file is gone");
+    story.step(Event::SocketState(socket, unusable));
+    assert_eq!(socket_states(&story), [(other.to_owned(), SocketState::NoClient)], "its file is gone");
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn seeking(machine: &mut Machine) {
         management: Some(management.clone()),
     };
     machine.step(Event::OpenVpnFiles(vec![file]), 0);
-    machine.step(Event::Hearing(management, Hearing::Heard), 0);
+    machine.step(Event::SocketState(management, SocketState::Heard), 0);
     let said = ClientState::Seeking;
     machine.step(Event::Management(ManagementMessage { file: path, pid: Some(7), said }), 0);
 }
