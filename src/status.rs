@@ -197,7 +197,7 @@ impl Status {
     pub fn with_docker(mut self, report: Option<DockerReport>) -> Self {
         let wires = self.wires();
         if let Some(report) = report {
-            self.docker.tell(report, wires);
+            self.docker.add_report(report, wires);
         }
         if self.enforcement != Enforcement::Enforced {
             self.docker.mark_not_forwarded();

@@ -8,7 +8,7 @@ use super::{BAD_CONFIG, Outcome, load::load, say, warn};
 use crate::config::{Backend, Config, FirewallSettings, Layer, plain};
 use crate::doctor::Files;
 use crate::firewall::{can_hold_sets, other_backend};
-use crate::policy::FEW;
+use crate::policy::MAX_RULES_WITHOUT_SET;
 use crate::status::VpnStatus;
 use crate::store::Store;
 use crate::system;
@@ -31,7 +31,7 @@ pub(super) fn run(path: Option<&Path>) -> Outcome {
     }
     if !can_hold_sets() {
         say(&format!(
-            "ipset is not installed. With more than {FEW} servers each server needs its own rule, and a packet \
+            "ipset is not installed. With more than {MAX_RULES_WITHOUT_SET} servers each server needs its own rule, and a packet \
              to one of the last servers must pass all of them. To install it: sudo apt install ipset"
         ));
     }

@@ -54,13 +54,13 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::net::Endpoint;
-    use crate::policy::{FEW, Table, ruleset};
+    use crate::policy::{MAX_RULES_WITHOUT_SET, Table, ruleset};
     use crate::vpn::{Allowance, Situation};
 
     /// Rules with a set.
     fn full() -> Ruleset {
         let server = |n| format!("192.0.2.{n}:1194/udp").parse::<Endpoint>().unwrap();
-        let endpoints = (0..=FEW).map(|n| (server(n), [0].into())).collect();
+        let endpoints = (0..=MAX_RULES_WITHOUT_SET).map(|n| (server(n), [0].into())).collect();
         let bootstrap = Allowance { endpoints, ..Allowance::default() };
         ruleset(&Config::default(), &[0].into(), &Situation { bootstrap, ..Situation::default() })
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::view::View;
-use super::{ChainName, EndpointSet, FEW, Rule, Verdict};
+use super::{ChainName, EndpointSet, MAX_RULES_WITHOUT_SET, Rule, Verdict};
 use crate::net::{Endpoint, Family, Port, Transport};
 use crate::vpn::KernelPacket;
 
@@ -54,14 +54,14 @@ fn reach(view: &View<'_>) -> BTreeMap<Who, BTreeSet<Endpoint>> {
 
 /// The sets that the rules of this family name. Users with the same endpoints share one.
 pub(super) fn sets(view: &View<'_>) -> Vec<EndpointSet> {
-    let many = reach(view).into_values().filter(|endpoints| endpoints.len() > FEW);
+    let many = reach(view).into_values().filter(|endpoints| endpoints.len() > MAX_RULES_WITHOUT_SET);
     let sets = many.map(|endpoints| EndpointSet::new(view.family, endpoints));
     sets.map(|set| (set.name(), set)).collect::<BTreeMap<_, _>>().into_values().collect()
 }
 
 pub(super) fn bootstrap(view: &View<'_>) -> Vec<Rule> {
     let (many, few): (Vec<_>, Vec<_>) =
-        reach(view).into_iter().partition(|(_, endpoints)| endpoints.len() > FEW);
+        reach(view).into_iter().partition(|(_, endpoints)| endpoints.len() > MAX_RULES_WITHOUT_SET);
     let mut rules: Vec<Rule> =
         many.into_iter().flat_map(|(who, endpoints)| by_set(view, who, endpoints)).collect();
     rules.extend(one_by_one(view, few));

@@ -35,7 +35,7 @@ pub use protocol::{Asked, Direction, HopLimit, Ported, Protocol, Tracked};
 pub use refusal::{Answer, AnsweredBridges};
 pub use rule::{Device, IfMatch, Rule, Verdict};
 pub use ruleset::{Chain, ChainName, ForeignChain, Ruleset, Table, TableName};
-pub use set::{EndpointSet, FEW, SetName};
+pub use set::{EndpointSet, MAX_RULES_WITHOUT_SET, SetName};
 pub use wire::{WireChain, WireRule, WireRules};
 
 use crate::config::Config;

@@ -12,7 +12,7 @@ use crate::net::{Endpoint, Family};
 
 /// Maximum number of endpoints of a family, for one kind of sender, that are rules of their own, which people and
 /// programs can read.
-pub const FEW: usize = 64;
+pub const MAX_RULES_WITHOUT_SET: usize = 64;
 
 /// The name of a set, made from its members: `VPN_ENDPOINTS_V4_89abcdef`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

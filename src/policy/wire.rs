@@ -168,7 +168,7 @@ fn ports(view: &View<'_>) -> Vec<WireRule> {
 /// The allowance of the tables of the protocols. There a packet is whole. Here a large one is in fragments, of
 /// which only the first has a port. Later fragments to the endpoints of a set do not pass: the set holds ports.
 /// No client sends its first packets in fragments. While a tunnel is there, there is a set only for more than
-/// [`FEW`](super::FEW) endpoints in use: a device with many peers, or a tunnel whose server is not known.
+/// [`MAX_RULES_WITHOUT_SET`](super::FEW) endpoints in use: a device with many peers, or a tunnel whose server is not known.
 fn transport(view: &View<'_>) -> Vec<WireRule> {
     let rules = bootstrap::bootstrap(view);
     rules.into_iter().flat_map(|rule| [fragments(&rule), Some(WireRule::Plain(rule))]).flatten().collect()

@@ -168,7 +168,7 @@ impl DockerStatus {
 
 impl NetworkStatus {
     fn new(mut report: NetworkReport, protected: bool, wires: Wires) -> Self {
-        if report.fault == Some(NetworkFault::Beneath) && wires == Wires::Held {
+        if report.fault == Some(NetworkFault::BypassesIptables) && wires == Wires::Held {
             // The rules on the wire judge packets that never pass the tables.
             report.fault = None;
         }

@@ -62,7 +62,7 @@ pub(super) struct Claim {
     /// Since when its routes cover a family that the kernel sends elsewhere, in seconds since the epoch.
     growing: Option<u64>,
     /// Whether NetworkManager no longer lists it, and so will not report its end.
-    pub(super) orphan: bool,
+    pub(super) is_unlisted: bool,
     /// When `standing` changed last, in seconds since the epoch.
     pub(super) since: u64,
 }
@@ -134,7 +134,7 @@ impl Claim {
             standing: Standing::Coming,
             carried: Vec::new(),
             growing: None,
-            orphan: false,
+            is_unlisted: false,
             since: now,
         }
     }
@@ -148,7 +148,7 @@ impl Claim {
     /// It is lost, but its source may bring it back.
     pub(super) fn fail(&mut self, reason: Reason, now: u64) -> Option<Ending> {
         let protected = self.standing == Standing::Carrying;
-        self.stand(Standing::Failed(reason), now);
+        self.set_standing(Standing::Failed(reason), now);
         let (name, interface) = (self.name.clone(), self.interface.clone());
         protected.then_some(Ending { name, interface, reason: Some(reason), protected })
     }
@@ -256,7 +256,7 @@ impl Claim {
             Claimant::Kernel => true,
             Claimant::NetworkManager { .. } | Claimant::Management { .. } => false,
         };
-        self.orphan || (unwatched && reason == Reason::LinkGone)
+        self.is_unlisted || (unwatched && reason == Reason::LinkGone)
     }
 
     /// The claim's own link, if it is there and is a tunnel.
@@ -283,13 +283,13 @@ impl Claim {
         }
         // Routes to a server are the VPN's own.
         let own = if self.endpoints.is_empty() { HostRoutes::All } else { HostRoutes::To(*servers) };
-        let against = |duty: &[AddressSet]| links.misrouting(link, duty, config, own);
-        let mut duty = links.duty(link, config);
-        let Some(reason) = against(&duty) else {
-            return Finding::Carries(duty.iter().map(AddressSet::family).collect());
+        let against = |required_ranges: &[AddressSet]| links.misrouting(link, required_ranges, config, own);
+        let mut required_ranges = links.required_ranges(link, config);
+        let Some(reason) = against(&required_ranges) else {
+            return Finding::Carries(required_ranges.iter().map(AddressSet::family).collect());
         };
-        duty.retain(|set| self.carried.contains(&set.family()));
-        let grows = self.standing == Standing::Carrying && against(&duty).is_none();
+        required_ranges.retain(|set| self.carried.contains(&set.family()));
+        let grows = self.standing == Standing::Carrying && against(&required_ranges).is_none();
         if grows { Finding::Grows } else { Finding::Fails(reason) }
     }
 
@@ -301,7 +301,7 @@ impl Claim {
     }
 
     /// Compares the claim with what the kernel shows. Returns the protection that this ends.
-    pub(super) fn weigh(&mut self, finding: Finding, now: u64) -> Option<Ending> {
+    pub(super) fn compare(&mut self, finding: Finding, now: u64) -> Option<Ending> {
         // What was reported lost, or is silent, stays lost until a report or a packet ends that.
         if self.is_doubted() {
             return None;
@@ -310,7 +310,7 @@ impl Claim {
             (_, Finding::Carries(families)) => {
                 self.carried = families;
                 self.growing = None;
-                self.stand(Standing::Carrying, now);
+                self.set_standing(Standing::Carrying, now);
                 None
             }
             (Standing::Carrying, Finding::Grows) => {
@@ -334,7 +334,7 @@ impl Claim {
         self.growing.map(|since| since.saturating_add(GROWTH_TIMEOUT))
     }
 
-    pub(super) fn stand(&mut self, standing: Standing, now: u64) {
+    pub(super) fn set_standing(&mut self, standing: Standing, now: u64) {
         if self.standing != standing {
             self.standing = standing;
             self.since = now;

@@ -28,13 +28,13 @@ pub(super) struct Claims {
     /// Tunnels whose servers were silent when the last agent listened, and that nobody has claimed yet.
     silent: BTreeSet<TunnelId>,
     /// Links, by index, whose claims have ended: the link stays for a moment, and is no new tunnel.
-    retired: BTreeSet<u32>,
+    ended_links: BTreeSet<u32>,
     /// Links, by index, that carry traffic and wait for a report of their server, and since when.
     waiting: BTreeMap<u32, u64>,
     /// What NetworkManager is asked about links.
     pub(super) questions: Questions,
     /// Links, by index, that were there when the agent began.
-    early: BTreeSet<u32>,
+    links_at_start: BTreeSet<u32>,
 }
 
 impl Claims {
@@ -47,7 +47,7 @@ impl Claims {
     }
 
     /// Compares each claim with the link table. Returns the protection that has ended.
-    pub(super) fn weigh(&mut self, facts: &Facts, now: u64) -> Vec<Ending> {
+    pub(super) fn compare(&mut self, facts: &Facts, now: u64) -> Vec<Ending> {
         self.find_links(facts);
         self.remember_silence(now);
         self.drop_kernel_claims(facts);
@@ -67,7 +67,7 @@ impl Claims {
         let mut endings = Vec::new();
         for (claim, finding) in self.list.iter_mut().zip(findings) {
             claim.note_link(&facts.links, &facts.config);
-            endings.extend(claim.weigh(finding, now));
+            endings.extend(claim.compare(finding, now));
         }
         self.list.retain(|claim| !claim.is_abandoned());
         endings
@@ -230,14 +230,14 @@ impl Claims {
     }
 
     pub(super) fn client_exited(&mut self, pid: u32) -> Vec<Ending> {
-        self.take_back(|claim| claim.pid == Some(pid), Some(Reason::ClientEnded))
+        self.end_claims(|claim| claim.pid == Some(pid), Some(Reason::ClientEnded))
     }
 
     /// Ends the claims that `is_gone` picks.
-    fn take_back(&mut self, is_gone: impl Fn(&Claim) -> bool, reason: Option<Reason>) -> Vec<Ending> {
+    fn end_claims(&mut self, is_gone: impl Fn(&Claim) -> bool, reason: Option<Reason>) -> Vec<Ending> {
         let (gone, stay): (Vec<Claim>, Vec<Claim>) = self.list.drain(..).partition(is_gone);
         self.list = stay;
-        self.retired.extend(gone.iter().filter_map(|claim| claim.index));
+        self.ended_links.extend(gone.iter().filter_map(|claim| claim.index));
         gone.into_iter().map(|claim| claim.end(reason)).collect()
     }
 }

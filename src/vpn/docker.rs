@@ -138,8 +138,8 @@ impl NetworkReport {
     /// Whether the rules hold its containers at all.
     pub fn is_covered(&self) -> bool {
         match self.fault {
-            Some(NetworkFault::Beneath | NetworkFault::Driver | NetworkFault::WayOut) => false,
-            Some(NetworkFault::Absent | NetworkFault::Unlisted | NetworkFault::Contested) | None => true,
+            Some(NetworkFault::BypassesIptables | NetworkFault::Driver | NetworkFault::LeadsOut) => false,
+            Some(NetworkFault::Absent | NetworkFault::Unlisted | NetworkFault::AccessConflict) | None => true,
         }
     }
 }
@@ -148,28 +148,28 @@ impl NetworkReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetworkFault {
     /// macvlan, ipvlan: its packets never meet the rules of iptables.
-    Beneath,
+    BypassesIptables,
     /// A driver of which nothing is known here.
     Driver,
     /// Its bridge is an uplink.
-    WayOut,
+    LeadsOut,
     /// It has no bridge that the kernel knows.
     Absent,
     /// Its bridge is not among `docker.bridges`, and no port of it shows yet that it is one of containers.
     Unlisted,
     /// Another network has the same bridge and another access.
-    Contested,
+    AccessConflict,
 }
 
 impl fmt::Display for NetworkFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Beneath => "iptables does not see the packets of its containers",
+            Self::BypassesIptables => "iptables does not see the packets of its containers",
             Self::Driver => "tunwarden does not know its driver",
-            Self::WayOut => "its bridge leads out: it has a network card or a default route",
+            Self::LeadsOut => "its bridge leads out: it has a network card or a default route",
             Self::Absent => "it has no bridge that a rule can name",
             Self::Unlisted => "its bridge is not among docker.bridges, and holds no container yet",
-            Self::Contested => {
+            Self::AccessConflict => {
                 "another network with another access has the same bridge: tunwarden cuts its containers off"
             }
         })
@@ -364,12 +364,12 @@ fn report_network(
     let access = network.bridge.as_ref().and_then(held).unwrap_or_default();
     let link = network.bridge.as_ref().and_then(|bridge| links.named(bridge));
     let fault = match (network.driver.as_str(), link) {
-        ("macvlan" | "ipvlan", _) => Some(NetworkFault::Beneath),
-        ("bridge", Some(link)) if !links.is_container_bridge(link) => Some(NetworkFault::WayOut),
+        ("macvlan" | "ipvlan", _) => Some(NetworkFault::BypassesIptables),
+        ("bridge", Some(link)) if !links.is_container_bridge(link) => Some(NetworkFault::LeadsOut),
         // Swarm's networks reach the world over `docker_gwbridge`; `host` is this machine.
         ("bridge" | "overlay" | "host" | "null", link) => (access != config.docker.access(&network.name))
             .then_some(match (access, link) {
-                (Access::None | Access::Lan, _) => NetworkFault::Contested,
+                (Access::None | Access::Lan, _) => NetworkFault::AccessConflict,
                 (Access::Tunnel, Some(_)) => NetworkFault::Unlisted,
                 (Access::Tunnel, None) => NetworkFault::Absent,
             }),

@@ -93,7 +93,7 @@ impl Facts {
         let exact = self.exact_tunnels();
         if exact != self.links.exact_tunnels {
             self.links.exact_tunnels = exact;
-            self.see_again();
+            self.find_uplinks_again();
         }
     }
 
@@ -127,7 +127,7 @@ impl Facts {
     }
 
     /// Takes in the links, and remembers which of them are uplinks. Returns the table before.
-    pub(super) fn see(&mut self, mut links: LinkTable) -> LinkTable {
+    pub(super) fn take_links(&mut self, mut links: LinkTable) -> LinkTable {
         links.exact_tunnels.clone_from(&self.links.exact_tunnels);
         let before = std::mem::replace(&mut self.links, links);
         self.keep_makers(&before);
@@ -137,7 +137,7 @@ impl Facts {
     }
 
     /// Finds the uplinks again, after a change of the configuration or of Docker's bridges.
-    pub(super) fn see_again(&mut self) {
+    pub(super) fn find_uplinks_again(&mut self) {
         let before = std::mem::take(&mut self.links.known_uplinks);
         self.remember_uplinks(&before);
     }

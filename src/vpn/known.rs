@@ -92,14 +92,12 @@ impl Known<'_> {
         let list = &self.facts.config.vpn;
         let of_root = match origin {
             Origin::Hook | Origin::OpenVpn | Origin::WireGuard => true,
-            Origin::NetworkManager => {
-                list.names_uuid(uuid) || list.names_id(name) && !self.has_namesake(name)
-            }
+            Origin::NetworkManager => list.names_uuid(uuid) || list.names_id(name) && !self.shares_name(name),
         };
         if of_root { NamedBy::Root } else { NamedBy::User }
     }
 
-    fn has_namesake(&self, name: &str) -> bool {
+    fn shares_name(&self, name: &str) -> bool {
         let learned = self.facts.learning.of_manager().filter(|(_, vpn)| vpn.name == name).count();
         let saved = self.facts.manager.as_ref().map_or(&[][..], |view| &view.profiles);
         learned > 1 || saved.iter().filter(|profile| profile.id == name).count() > 1
@@ -344,7 +342,7 @@ impl Known<'_> {
     pub(super) fn name_in_config(&self, key: &str, vpn: &LearnedVpn) -> String {
         let fits = !vpn.name.is_empty() && vpn.name.len() <= MAX_NAME_IN_LINE;
         let plain = crate::config::plain(&vpn.name) == vpn.name;
-        let is_unique = !self.has_namesake(&vpn.name) && !looks_like_a_uuid(&vpn.name);
+        let is_unique = !self.shares_name(&vpn.name) && !looks_like_a_uuid(&vpn.name);
         if fits && plain && is_unique { vpn.name.clone() } else { key.to_owned() }
     }
 

@@ -113,7 +113,7 @@ impl Machine {
             Event::Docker(view) => {
                 absorbed.actions.push(Action::CheckRules);
                 self.facts.docker.take(view);
-                self.facts.see_again();
+                self.facts.find_uplinks_again();
             }
             Event::Published(ports) => self.facts.docker.published = ports,
             Event::ManagerUnread => self.facts.is_manager_unread = true,
@@ -172,7 +172,7 @@ impl Machine {
     fn absorb_links(&mut self, table: LinkTable, now: u64) -> Option<Action> {
         // A program that makes a bridge of containers makes rules for it.
         let look = (table.bridges() != self.facts.links.bridges()).then_some(Action::CheckRules);
-        let before = self.facts.see(table);
+        let before = self.facts.take_links(table);
         if self.facts.links != before {
             self.facts.names.retry_now();
         }
@@ -210,7 +210,7 @@ impl Machine {
     fn absorb_config(&mut self, config: Config, now: u64) {
         let facts = &mut self.facts;
         facts.config = config;
-        facts.see_again();
+        facts.find_uplinks_again();
         if let Some(view) = &facts.manager {
             facts.learning.learn_profiles(view, &facts.config);
         }
@@ -258,7 +258,7 @@ impl Machine {
             self.facts.name_tunnels();
             self.claims.find_servers_of_kernel(&self.facts);
         }
-        endings.extend(self.claims.weigh(&self.facts, now));
+        endings.extend(self.claims.compare(&self.facts, now));
         self.outcome.settle(&endings, &self.claims, &self.facts);
         self.last = self.claims.last().or(self.last.take());
         if self.knows_what_is_in_use(now) {

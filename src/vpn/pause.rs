@@ -10,7 +10,7 @@ use super::machine::timestamp;
 
 /// How far the wall clock may be set back, in seconds, before that ends a pause that has just begun.
 /// Time services correct a clock that runs by less than that.
-const SLACK: u64 = 60;
+const CLOCK_TOLERANCE: u64 = 60;
 
 /// What a pause opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
@@ -65,7 +65,7 @@ pub struct Pause {
 impl Pause {
     /// A pause that begins `now` and lasts this number of seconds.
     pub fn new(now: u64, seconds: u64, scope: PauseScope) -> Self {
-        Self { from: now.saturating_sub(SLACK), until: now.saturating_add(seconds), scope }
+        Self { from: now.saturating_sub(CLOCK_TOLERANCE), until: now.saturating_add(seconds), scope }
     }
 
     /// Whether the pause is in force at this moment.
@@ -95,7 +95,7 @@ mod tests {
         let pause = Pause::new(10_000, 300, PauseScope::Everything);
         assert!(pause.covers(10_000) && pause.covers(10_299) && !pause.covers(10_300), "unset");
         assert!(!pause.covers(20_000), "set forward past its end: over");
-        assert!(!pause.covers(10_000 - SLACK - 1), "set back past its beginning: over");
+        assert!(!pause.covers(10_000 - CLOCK_TOLERANCE - 1), "set back past its beginning: over");
         // 100 seconds in, the clock goes back by 120: by CLOCK_BOOTTIME 200 seconds are left.
         let bounded = pause.at_most(9_980, 200);
         assert_eq!(bounded.until, 10_180);

@@ -45,7 +45,7 @@ impl Facts {
     /// What the kernel shows of a claim. A WireGuard device stays as it is when the network under it goes away, and
     /// nobody reports that.
     pub(super) fn finding(&self, claim: &Claim, evidence: &Evidence<'_>) -> Finding {
-        let is_cut_off = || self.sender(claim) == Sender::Kernel && self.links.lead_nowhere(&self.config);
+        let is_cut_off = || self.sender(claim) == Sender::Kernel && self.links.are_disconnected(&self.config);
         let finding = claim.finding(evidence);
         if !matches!(finding, Finding::Fails(_)) && is_cut_off() {
             return Finding::Fails(Reason::Unreachable);

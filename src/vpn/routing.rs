@@ -136,7 +136,7 @@ impl Link {
 
 impl LinkTable {
     /// What a tunnel must carry, by its own routes and the kernel's answers.
-    pub(super) fn duty(&self, tunnel: &Link, config: &Config) -> Vec<AddressSet> {
+    pub(super) fn required_ranges(&self, tunnel: &Link, config: &Config) -> Vec<AddressSet> {
         match &config.tunnel.routes {
             Routes::Default => self.internet_by(tunnel, config),
             Routes::Networks(networks) => {
@@ -219,7 +219,7 @@ impl LinkTable {
 
     /// The addresses, by family, whose packets may go into this link.
     fn into(&self, link: &Link) -> Vec<AddressSet> {
-        self.led(|range| range.links.contains(&link.index))
+        self.ranges_by(|range| range.links.contains(&link.index))
     }
 
     /// Those whose packets may leave by an uplink. Where the server is not known, no route to a single
@@ -229,12 +229,12 @@ impl LinkTable {
             self.links.iter().filter(|link| !self.is_uplink(link, config)).map(|link| link.index).collect();
         let past = |range: &RouteRange| !range.links.is_subset(&inside);
         match own_routes {
-            HostRoutes::All => self.led(|range| past(range) && range.first != range.last),
-            HostRoutes::To(_) => self.led(past),
+            HostRoutes::All => self.ranges_by(|range| past(range) && range.first != range.last),
+            HostRoutes::To(_) => self.ranges_by(past),
         }
     }
 
-    fn led(&self, wanted: impl Fn(&RouteRange) -> bool) -> Vec<AddressSet> {
+    fn ranges_by(&self, wanted: impl Fn(&RouteRange) -> bool) -> Vec<AddressSet> {
         let ranges: Vec<&RouteRange> = self.routing.ranges.iter().filter(|range| wanted(range)).collect();
         let of_family =
             |family| AddressSet::of_ranges(family, ranges.iter().map(|range| (range.first, range.last)));

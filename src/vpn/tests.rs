@@ -2,6 +2,7 @@
 //!
 //! The test keeps its own bounds, from the events alone, and compares them with the machine.
 
+mod contract;
 mod devices;
 mod events;
 mod growing;
@@ -9,9 +10,8 @@ mod kernel;
 mod makers;
 mod overview;
 mod questions;
-mod row;
+mod scenarios;
 mod sleep;
-mod stories;
 mod unclaimed;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,12 +25,12 @@ use super::*;
 use crate::config::{Config, Dns, Routes, Scope};
 use crate::net::{Endpoint, Family, Host, HostName, Port, Transport};
 use crate::policy;
+use contract::the_contract_holds;
 use events::{Step, config, from_one_seed, keys, learned, steps};
-use row::the_row_holds;
 
 /// All that may ever be an endpoint, and whose tunnels may ever carry anything, by the events so far.
 #[derive(Debug, Default)]
-struct Heard {
+struct Reported {
     /// What each profile named, by its UUID, and the names of profiles.
     profiles: BTreeMap<String, (String, BTreeSet<Endpoint>)>,
     /// What root reported or the last run had kept of such reports.
@@ -52,23 +52,23 @@ struct Heard {
     pause: Option<Pause>,
 }
 
-impl Heard {
+impl Reported {
     fn of(learned: &Learned) -> Self {
-        let mut heard = Self::default();
+        let mut reported = Self::default();
         for (key, vpn) in learned {
             if vpn.origin != Origin::NetworkManager {
-                heard.root.extend(&vpn.endpoints);
+                reported.root.extend(&vpn.endpoints);
             } else {
-                heard.profiles.insert(key.clone(), (vpn.name.clone(), vpn.endpoints.clone()));
+                reported.profiles.insert(key.clone(), (vpn.name.clone(), vpn.endpoints.clone()));
             }
         }
-        heard
+        reported
     }
 
-    fn hear(&mut self, event: &Event) {
+    fn record(&mut self, event: &Event) {
         match event {
             Event::Links(table) => self.links = table.clone(),
-            Event::NetworkManager(Some(view)) => self.hear_view(view),
+            Event::NetworkManager(Some(view)) => self.record_view(view),
             Event::OpenVpnFiles(files) => {
                 self.root.extend(files.iter().flat_map(|file| &file.endpoints));
                 self.root_names.extend(files.iter().flat_map(|file| file.names.clone()));
@@ -121,7 +121,7 @@ impl Heard {
         self.root_interfaces.extend(self.links.links.iter().filter(own).map(|link| link.name.clone()));
     }
 
-    fn hear_view(&mut self, view: &NmView) {
+    fn record_view(&mut self, view: &NmView) {
         for profile in &view.profiles {
             let entry = self.profiles.entry(profile.uuid.clone()).or_default();
             entry.0.clone_from(&profile.id);
@@ -236,7 +236,7 @@ fn a_client_only_tightens(
     report: &Report,
     before: &Machine,
     after: &Machine,
-    heard: &Heard,
+    reported: &Reported,
 ) -> Result<(), TestCaseError> {
     let (was, is) = (before.situation(), after.situation());
     let lost = before.known().allowance(State::Lost);
@@ -247,7 +247,7 @@ fn a_client_only_tightens(
         prop_assert!(keys(&is.bootstrap).is_subset(&keys(&was.bootstrap)), "a client chose {report:?}");
     }
     if is.state == State::Protected && ![State::Protected, State::Paused].contains(&was.state) {
-        prop_assert!(report.kind == ReportKind::Up && heard.kernel_shows_a_tunnel(after.config()));
+        prop_assert!(report.kind == ReportKind::Up && reported.kernel_shows_a_tunnel(after.config()));
     }
     prop_assert!(is.paused_until.is_none() || is.paused_until == was.paused_until);
     let of_manager = |machine: &Machine| {
@@ -278,12 +278,12 @@ fn announced_losses_were_protection(was: &Situation, actions: &[Action]) -> Resu
 }
 
 /// The next agent, after it has taken in the reports that stand.
-fn next_agent(machine: &Machine, heard: &Heard, now: u64) -> Machine {
+fn next_agent(machine: &Machine, reported: &Reported, now: u64) -> Machine {
     let state = machine.situation().state;
     let learned = Some(machine.facts.learning.all().clone());
     let remembered = Remembered { state, learned, silent: machine.silent_tunnels(), ..Remembered::default() };
     let mut next = Machine::new(machine.config().clone(), remembered, now);
-    next.step(Event::Links(heard.links.clone()), now);
+    next.step(Event::Links(reported.links.clone()), now);
     for report in machine.reports() {
         next.step(Event::Report(report, Reporter::Root), now);
     }
@@ -300,17 +300,17 @@ proptest! {
         before in prop::sample::select(&State::ALL[..]),
         steps in steps(),
     ) {
-        let mut heard = Heard::of(&learned);
+        let mut reported = Reported::of(&learned);
         let mut now = 1_000_000;
         let remembered = Remembered { state: before, learned: Some(learned), ..Remembered::default() };
         let mut machine = Machine::new(config, remembered, now);
-        the_row_holds(&machine, &heard, now)?;
+        the_contract_holds(&machine, &reported, now)?;
         for Step { event, clock } in steps {
             now = clock.unwrap_or(now);
             let old = machine.clone();
-            heard.hear(&event);
+            reported.record(&event);
             let actions = machine.step(event.clone(), now);
-            the_row_holds(&machine, &heard, now)?;
+            the_contract_holds(&machine, &reported, now)?;
             nothing_is_stale(&machine)?;
             the_rules_render(&machine)?;
             announced_losses_were_protection(&old.situation(), &actions)?;
@@ -319,12 +319,12 @@ proptest! {
                 prop_assert!(actions.iter().any(in_time), "nobody wakes it");
             }
             if let Event::Report(report, Reporter::Client(_)) = &event {
-                a_client_only_tightens(report, &old, &machine, &heard)?;
+                a_client_only_tightens(report, &old, &machine, &reported)?;
             }
             if let Event::Management(_) = &event {
                 a_client_on_its_socket_opens_nothing(&old, &machine)?;
             }
-            let next = next_agent(&machine, &heard, now);
+            let next = next_agent(&machine, &reported, now);
             let hooks = |machine: &Machine| {
                 let hook = machine.claims.all().iter().filter(|claim| claim.claimant == Claimant::Hook);
                 hook.filter(|claim| claim.standing == Standing::Carrying).count()

@@ -37,7 +37,7 @@ impl LinkTable {
     }
 
     /// Whether there are uplinks, and none of them is connected.
-    pub(super) fn lead_nowhere(&self, config: &Config) -> bool {
+    pub(super) fn are_disconnected(&self, config: &Config) -> bool {
         let mut uplinks = self.links.iter().filter(|link| self.is_uplink(link, config)).peekable();
         uplinks.peek().is_some() && uplinks.all(|link| !link.is_addressed())
     }

@@ -35,13 +35,13 @@ fn texts(ruleset: &Ruleset, family: Family) -> Vec<String> {
 
 #[test]
 fn up_to_the_maximum_endpoints_are_rules_and_one_more_makes_a_set() {
-    let few = rules(endpoints(FEW).map(|endpoint| (endpoint, BTreeSet::new())));
-    assert_eq!((few.sets.len(), texts(&few, Family::V4).len()), (0, FEW));
-    let many = rules(endpoints(FEW + 1).map(|endpoint| (endpoint, BTreeSet::new())));
+    let few = rules(endpoints(MAX_RULES_WITHOUT_SET).map(|endpoint| (endpoint, BTreeSet::new())));
+    assert_eq!((few.sets.len(), texts(&few, Family::V4).len()), (0, MAX_RULES_WITHOUT_SET));
+    let many = rules(endpoints(MAX_RULES_WITHOUT_SET + 1).map(|endpoint| (endpoint, BTreeSet::new())));
     assert_eq!(many.sets.len(), 2);
     for (set, family) in many.sets.iter().zip([Family::V4, Family::V6]) {
         let name = set.name();
-        assert_eq!((name.family(), set.members().len()), (family, FEW + 1));
+        assert_eq!((name.family(), set.members().len()), (family, MAX_RULES_WITHOUT_SET + 1));
         let expected = ["udp", "tcp"]
             .map(|transport| format!("-p {transport} -m set --match-set {name} dst,dst -j VPN_OWNER"));
         assert_eq!(texts(&many, family), expected);
@@ -74,9 +74,9 @@ fn without_sets_every_member_has_its_rule_and_nothing_else_has() {
     let many = rules(endpoints(200).map(|to| (to, [65534].into())));
     let plain = many.without_sets();
     assert_eq!(plain.sets, []);
-    let few: BTreeSet<String> = (0..200 / FEW + 1)
+    let few: BTreeSet<String> = (0..200 / MAX_RULES_WITHOUT_SET + 1)
         .flat_map(|part| {
-            let part = endpoints(200).skip(part * 2 * FEW).take(2 * FEW);
+            let part = endpoints(200).skip(part * 2 * MAX_RULES_WITHOUT_SET).take(2 * MAX_RULES_WITHOUT_SET);
             texts(&rules(part.map(|to| (to, [65534].into()))), Family::V4)
         })
         .collect();
@@ -105,13 +105,13 @@ fn rules_for_later_fragments(count: usize) -> Vec<Rule> {
 
 #[test]
 fn later_fragments_pass_to_servers_that_have_their_own_rules_and_to_no_member_of_a_set() {
-    let udp = endpoints(FEW).filter(|endpoint| endpoint.transport() == Transport::Udp);
+    let udp = endpoints(MAX_RULES_WITHOUT_SET).filter(|endpoint| endpoint.transport() == Transport::Udp);
     let servers: BTreeSet<String> = udp.map(|endpoint| IpNet::from(endpoint.address()).to_string()).collect();
-    let rules = rules_for_later_fragments(FEW);
+    let rules = rules_for_later_fragments(MAX_RULES_WITHOUT_SET);
     let texts: BTreeSet<String> = rules.iter().map(ToString::to_string).collect();
     let expected = servers.iter().map(|server| format!("-d {server} -p udp -m mark --mark 0x7766 -j ACCEPT"));
     assert_eq!(texts, expected.collect());
-    assert_eq!(rules_for_later_fragments(FEW + 1).len(), 0);
+    assert_eq!(rules_for_later_fragments(MAX_RULES_WITHOUT_SET + 1).len(), 0);
 }
 
 #[test]

@@ -156,19 +156,19 @@ async fn a_process_that_is_neither_roots_nor_the_configured_users_is_ignored() {
         std::os::unix::fs::chown(path, Some(owner), None).unwrap();
     }
     // Every file belongs to the owner; the process that listens belongs to another user.
-    let mut listener = here.listener(None);
-    listener.trusted.owner = owner;
+    let mut agent = here.listener(None);
+    agent.trusted.owner = owner;
     let path = here.path("run/a.sock");
-    listener.trusted.socket(&path).unwrap();
-    let error = listener.follow_client(&path).await.unwrap_err();
+    agent.trusted.socket(&path).unwrap();
+    let error = agent.follow_client(&path).await.unwrap_err();
     assert!(matches!(error, ListenError::OtherUser(uid) if uid == own), "{error}");
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut told = Vec::new();
     stream.read_to_end(&mut told).await.unwrap();
     assert_eq!(told, b"", "nothing was sent to it");
     // The control: the same process, where the configuration names its user.
-    listener.socket.user = Some(own);
-    tokio::spawn(async move { listener.follow_client(&path).await.map(|_| ()) });
+    agent.socket.user = Some(own);
+    tokio::spawn(async move { agent.follow_client(&path).await.map(|_| ()) });
     assert_eq!(meet(&listener).await.0, "state on 1\n");
 }
 
@@ -249,10 +249,10 @@ async fn a_socket_in_a_folder_that_appears_late_is_found() {
 async fn malformed_lines_are_bounded_and_valid_lines_among_them_count() {
     let mut here = Here::new();
     let listener = here.bind();
-    let listener = here.listener(None);
-    let listener = tokio::spawn(async move {
-        let path = PathBuf::from(&listener.socket.path);
-        listener.follow_client(&path).await.unwrap_err().to_string()
+    let agent = here.listener(None);
+    let agent = tokio::spawn(async move {
+        let path = PathBuf::from(&agent.socket.path);
+        agent.follow_client(&path).await.unwrap_err().to_string()
     });
     let (_, mut stream) = meet(&listener).await;
     stream.write_all(b"\xff\xfe\n>STATE:1,$(reboot)\n").await.unwrap();
@@ -260,18 +260,18 @@ async fn malformed_lines_are_bounded_and_valid_lines_among_them_count() {
     assert_eq!(here.next().await, connected());
     stream.write_all(&b"nonsense\n".repeat(40)).await.unwrap();
     assert_eq!(here.next().await, ClientState::Gone);
-    assert!(listener.await.unwrap().contains("are not OpenVPN's"));
+    assert!(agent.await.unwrap().contains("are not OpenVPN's"));
 
-    let listener = here.listener(None);
-    let listener = tokio::spawn(async move {
-        let path = PathBuf::from(&listener.socket.path);
-        listener.follow_client(&path).await.unwrap_err().to_string()
+    let agent = here.listener(None);
+    let agent = tokio::spawn(async move {
+        let path = PathBuf::from(&agent.socket.path);
+        agent.follow_client(&path).await.unwrap_err().to_string()
     });
     let (_, mut stream) = meet(&listener).await;
     // The agent may close the connection before the test has written all of it.
     let _ = stream.write_all(&[b'x'; 100_000]).await;
     assert_eq!(here.next().await, ClientState::Gone);
-    assert!(listener.await.unwrap().contains("a line of more than"));
+    assert!(agent.await.unwrap().contains("a line of more than"));
 }
 
 #[tokio::test]
@@ -280,10 +280,10 @@ async fn the_password_is_sent_before_the_first_command() {
     std::fs::write(here.path("run/pw"), "secret\n").unwrap();
     std::fs::set_permissions(here.path("run/pw"), std::fs::Permissions::from_mode(0o600)).unwrap();
     let listener = here.bind();
-    let listener = here.listener(Some("run/pw"));
+    let agent = here.listener(Some("run/pw"));
     tokio::spawn(async move {
-        let path = PathBuf::from(&listener.socket.path);
-        listener.follow_client(&path).await.map(|_| ())
+        let path = PathBuf::from(&agent.socket.path);
+        agent.follow_client(&path).await.map(|_| ())
     });
     let (mut stream, _) = listener.accept().await.unwrap();
     stream.write_all(b"ENTER PASSWORD:").await.unwrap();

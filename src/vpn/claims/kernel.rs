@@ -27,10 +27,10 @@ pub(super) struct Unclaimed {
 impl Claims {
     /// Drops the kernel's claims that another source has taken over, that do not count any more, or that have
     /// failed and lost their link. It also drops those without a known server, once a source that reports its
-    /// tunnel protects. A claim that protected until now stays if only its link is gone: `weigh` ends it and
+    /// tunnel protects. A claim that protected until now stays if only its link is gone: `compare` ends it and
     /// announces the loss.
     pub(super) fn drop_kernel_claims(&mut self, facts: &Facts) {
-        self.retired.retain(|index| facts.links.links.iter().any(|link| link.index == *index));
+        self.ended_links.retain(|index| facts.links.links.iter().any(|link| link.index == *index));
         let protected = self.is_protected();
         let names: BTreeSet<IfName> = self.others().filter_map(|claim| claim.interface.clone()).collect();
         self.list.retain(|claim| {
@@ -52,7 +52,7 @@ impl Claims {
     pub(super) fn unclaimed(&self, facts: &Facts, evidence: &Evidence<'_>, now: u64) -> Unclaimed {
         let mut unclaimed = Unclaimed::default();
         let fresh = facts.links.tunnels(&facts.config).filter(|link| !facts.links.may_be_users(link));
-        for link in fresh.filter(|link| !self.retired.contains(&link.index)) {
+        for link in fresh.filter(|link| !self.ended_links.contains(&link.index)) {
             let is_unclaimed = self.is_unclaimed(link);
             if !is_unclaimed && !self.is_of_another(link) {
                 continue;
@@ -75,7 +75,7 @@ impl Claims {
             if claim.endpoints.is_empty() && self.awaits_a_report(facts) {
                 let since = self.waiting.get(&link.index).map_or(now, |&since| since.min(now));
                 // A client that the agent found may have lost its server and kept this link.
-                if self.early.contains(&link.index) || now - since < REPORT_TIMEOUT {
+                if self.links_at_start.contains(&link.index) || now - since < REPORT_TIMEOUT {
                     unclaimed.waiting.insert(link.index, since);
                     continue;
                 }
@@ -88,12 +88,12 @@ impl Claims {
     /// The first events have been taken in: from now on the kernel's evidence alone counts.
     pub(in crate::vpn) fn begin(&mut self, facts: &mut Facts) {
         facts.has_begun = true;
-        self.early = facts.links.links.iter().map(|link| link.index).collect();
+        self.links_at_start = facts.links.links.iter().map(|link| link.index).collect();
     }
 
     /// When a tunnel has waited long enough for a report, or for its routes, in seconds since the epoch.
     pub(in crate::vpn) fn next_moment(&self) -> Option<u64> {
-        let later = self.waiting.iter().filter(|(index, _)| !self.early.contains(index));
+        let later = self.waiting.iter().filter(|(index, _)| !self.links_at_start.contains(index));
         let reports = later.map(|(_, since)| since.saturating_add(REPORT_TIMEOUT));
         reports.chain(self.list.iter().filter_map(Claim::growth_ends)).min()
     }
@@ -104,7 +104,7 @@ impl Claims {
             let named = claim.interface.as_ref().is_some_and(|name| name.as_str() == link.name);
             named || claim.index == Some(link.index)
         };
-        !self.retired.contains(&link.index) && !self.list.iter().any(own)
+        !self.ended_links.contains(&link.index) && !self.list.iter().any(own)
     }
 
     /// Whether a claim of this link's name is about another link, and none is about this one.

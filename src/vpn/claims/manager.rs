@@ -23,7 +23,7 @@ impl Claims {
         // stopped or killed, and the client goes on. The kernel shows when that is over.
         for claim in &mut self.list {
             let is_listed = active().any(|active| claim.is_path(&active.path));
-            claim.orphan = claim.is_managed() && !is_listed;
+            claim.is_unlisted = claim.is_managed() && !is_listed;
         }
         self.drop_what_does_not_count(facts);
         endings
@@ -67,7 +67,7 @@ impl Claims {
             Claimant::Management { file, .. } => facts.file_counts(file),
             Claimant::Hook | Claimant::Kernel => true,
         };
-        let will_never_come = |claim: &Claim| claim.orphan && claim.standing == Standing::Coming;
+        let will_never_come = |claim: &Claim| claim.is_unlisted && claim.standing == Standing::Coming;
         self.list.retain(|claim| counts(claim) && !will_never_come(claim));
     }
 
@@ -97,7 +97,7 @@ impl Claims {
             claim.interface = active.interface.clone();
             claim.index = None;
             claim.heard = None;
-            claim.stand(Standing::Coming, now);
+            claim.set_standing(Standing::Coming, now);
         }
     }
 
@@ -110,7 +110,7 @@ impl Claims {
             VpnEnd::ServiceStopped => Some(Reason::ServiceStopped),
             VpnEnd::Timeout | VpnEnd::Secrets | VpnEnd::Other(_) => Some(Reason::Ended),
         };
-        self.retired.extend(self.list[place].index);
+        self.ended_links.extend(self.list[place].index);
         Some(self.list.remove(place).end(reason))
     }
 }

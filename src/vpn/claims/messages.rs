@@ -25,13 +25,13 @@ impl Claims {
             ClientState::Seeking | ClientState::Reconnecting => {
                 self.lose_server(message, Reason::ManagementRestarts, now)
             }
-            ClientState::ExitingAsked => self.take_back(|claim| message.is_of(claim), None),
+            ClientState::ExitingAsked => self.end_claims(|claim| message.is_of(claim), None),
             ClientState::Exiting => {
-                self.take_back(|claim| message.is_of(claim), Some(Reason::ManagementEnds))
+                self.end_claims(|claim| message.is_of(claim), Some(Reason::ManagementEnds))
             }
             // The claim of a hook stays. The agent watches the process for its end, and another program may
             // only have taken the socket from the agent.
-            ClientState::Gone => self.take_back(
+            ClientState::Gone => self.end_claims(
                 |claim| message.is_of(claim) && claim.claimant != Claimant::Hook,
                 Some(Reason::ManagementClosed),
             ),
@@ -74,7 +74,7 @@ impl Claims {
             claim.heard = *in_use;
             // Without `persist-tun` its link is another one of the same name.
             claim.index = None;
-            claim.stand(Standing::Coming, now);
+            claim.set_standing(Standing::Coming, now);
         }
     }
 

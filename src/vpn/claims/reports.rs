@@ -24,7 +24,7 @@ impl Claims {
                 None
             }
             (ReportKind::DownAsked, Some(place)) => {
-                self.retired.extend(self.list[place].index);
+                self.ended_links.extend(self.list[place].index);
                 Some(self.list.remove(place).end(None))
             }
             (ReportKind::DownLost, Some(place)) => self.list[place].fail(Reason::ClientRestarts, now),
@@ -115,7 +115,7 @@ impl Claims {
                     // Without `persist-tun` its link is another one of the same name.
                     claim.index = None;
                     claim.is_of_client = true;
-                    claim.stand(Standing::Coming, now);
+                    claim.set_standing(Standing::Coming, now);
                 }
                 ReportKind::Up => {}
             }

@@ -29,7 +29,7 @@ impl Claims {
         }
         for claim in &mut self.list {
             if self.silent.remove(&TunnelId::of(claim)) {
-                claim.stand(Standing::Failed(Reason::SilentServer), now);
+                claim.set_standing(Standing::Failed(Reason::SilentServer), now);
             }
         }
     }
@@ -119,7 +119,7 @@ impl Claims {
                 endings.extend(claim.fail(Reason::SilentServer, now));
             } else if is_silent(claim) && facts.config.vpn.silence.is_none() && is_of(answered) {
                 // The kernel decides whether the tunnel carries packets.
-                claim.stand(Standing::Failed(Reason::Ended), now);
+                claim.set_standing(Standing::Failed(Reason::Ended), now);
             }
         }
         endings
@@ -136,14 +136,14 @@ impl Claims {
         claim.endpoints = BTreeSet::from([server]);
         claim.heard = Some(server);
         // The kernel decides whether the tunnel carries packets.
-        claim.stand(Standing::Failed(Reason::Ended), now);
+        claim.set_standing(Standing::Failed(Reason::Ended), now);
         // A device may send to another server by now.
         self.find_servers_of_kernel(facts);
     }
 
     /// Whether the client of this VPN runs and its server is silent.
     pub(in crate::vpn) fn tries_its_servers(&self, uuid: &str) -> bool {
-        let tries = |claim: &Claim| claim.uuid() == Some(uuid) && is_silent(claim) && !claim.orphan;
+        let tries = |claim: &Claim| claim.uuid() == Some(uuid) && is_silent(claim) && !claim.is_unlisted;
         self.list.iter().any(tries)
     }
 }

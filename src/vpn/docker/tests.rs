@@ -128,10 +128,10 @@ fn what_is_not_held_is_said() {
         .map(|network| (network.network.name.as_str(), network.fault, network.is_covered()))
         .collect();
     let expected = [
-        ("card", Some(NetworkFault::WayOut), false),
+        ("card", Some(NetworkFault::LeadsOut), false),
         ("host", None, true),
-        ("ip", Some(NetworkFault::Beneath), false),
-        ("mv", Some(NetworkFault::Beneath), false),
+        ("ip", Some(NetworkFault::BypassesIptables), false),
+        ("mv", Some(NetworkFault::BypassesIptables), false),
         ("my", Some(NetworkFault::Unlisted), true),
         ("new", None, true),
         ("odd", Some(NetworkFault::Driver), false),

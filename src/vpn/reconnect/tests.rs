@@ -45,12 +45,12 @@ fn links(tunnel: bool, uplink: &str) -> Event {
 }
 
 /// A machine, and the time now, in seconds.
-struct Story {
+struct Fixture {
     machine: Machine,
     now: u64,
 }
 
-impl Story {
+impl Fixture {
     fn new(reconnect: Reconnect) -> Self {
         Self::remembering(reconnect, Remembered::default())
     }
@@ -64,11 +64,11 @@ impl Story {
 
     /// One that protects.
     fn protected(reconnect: Reconnect) -> Self {
-        let mut story = Self::new(reconnect);
-        story.step(links(true, "10.0.0.2/24"));
-        story.step(view(&["a", "b"], Some((PATH, VpnPhase::Activated))));
-        assert_eq!(story.machine.state_without_pause(), State::Protected);
-        story
+        let mut fixture = Self::new(reconnect);
+        fixture.step(links(true, "10.0.0.2/24"));
+        fixture.step(view(&["a", "b"], Some((PATH, VpnPhase::Activated))));
+        assert_eq!(fixture.machine.state_without_pause(), State::Protected);
+        fixture
     }
 
     fn step(&mut self, event: Event) -> Vec<Action> {
@@ -107,131 +107,131 @@ fn reconnects(actions: &[Action]) -> bool {
 
 #[test]
 fn a_vpn_that_the_user_ended_is_never_brought_back() {
-    let mut story = Story::protected(Reconnect::Auto);
-    story.step(view(&["a", "b"], Some((PATH, VpnPhase::Ended(VpnEnd::User)))));
-    story.step(links(false, "10.0.0.2/24"));
-    assert_eq!(story.machine.state_without_pause(), State::Locked);
-    story.now += 10_000;
-    assert!(!reconnects(&story.step(Event::Clock)));
-    assert_eq!(story.until_next(), None);
+    let mut fixture = Fixture::protected(Reconnect::Auto);
+    fixture.step(view(&["a", "b"], Some((PATH, VpnPhase::Ended(VpnEnd::User)))));
+    fixture.step(links(false, "10.0.0.2/24"));
+    assert_eq!(fixture.machine.state_without_pause(), State::Locked);
+    fixture.now += 10_000;
+    assert!(!reconnects(&fixture.step(Event::Clock)));
+    assert_eq!(fixture.until_next(), None);
 
     // Neither is a VPN that the user ended while the agent was bringing it back.
-    let mut story = Story::protected(Reconnect::Auto);
-    story.lose();
-    story.until_next();
-    story.step(view(&["a", "b"], Some(("/active/2", VpnPhase::Connecting))));
-    story.step(view(&["a", "b"], Some(("/active/2", VpnPhase::Ended(VpnEnd::User)))));
-    story.fail();
-    assert_eq!((story.machine.state_without_pause(), story.until_next()), (State::Locked, None));
+    let mut fixture = Fixture::protected(Reconnect::Auto);
+    fixture.lose();
+    fixture.until_next();
+    fixture.step(view(&["a", "b"], Some(("/active/2", VpnPhase::Connecting))));
+    fixture.step(view(&["a", "b"], Some(("/active/2", VpnPhase::Ended(VpnEnd::User)))));
+    fixture.fail();
+    assert_eq!((fixture.machine.state_without_pause(), fixture.until_next()), (State::Locked, None));
 }
 
 #[test]
 fn only_with_reconnect_auto_the_agent_reconnects_by_itself() {
     for reconnect in [Reconnect::Ask, Reconnect::Never] {
-        let mut story = Story::protected(reconnect);
-        assert!(!reconnects(&story.lose()));
-        assert_eq!(story.machine.state_without_pause(), State::Lost);
-        assert_eq!(story.until_next(), None);
+        let mut fixture = Fixture::protected(reconnect);
+        assert!(!reconnects(&fixture.lose()));
+        assert_eq!(fixture.machine.state_without_pause(), State::Lost);
+        assert_eq!(fixture.until_next(), None);
     }
 }
 
 #[test]
 fn the_time_between_attempts_grows_from_two_seconds_to_five_minutes() {
-    let mut story = Story::protected(Reconnect::Auto);
-    assert!(!reconnects(&story.lose()), "not at once");
+    let mut fixture = Fixture::protected(Reconnect::Auto);
+    assert!(!reconnects(&fixture.lose()), "not at once");
     let mut waits = Vec::new();
     for _ in 0..10 {
-        waits.extend(story.until_next());
-        assert!(!reconnects(&story.step(Event::Clock)), "one at a time");
-        story.fail();
+        waits.extend(fixture.until_next());
+        assert!(!reconnects(&fixture.step(Event::Clock)), "one at a time");
+        fixture.fail();
     }
     assert_eq!(waits, [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
     // After a change of the network the waits begin again.
-    story.step(links(false, "10.1.0.2/24"));
-    assert_eq!(story.until_next(), Some(2));
+    fixture.step(links(false, "10.1.0.2/24"));
+    assert_eq!(fixture.until_next(), Some(2));
 }
 
 #[test]
 fn an_unstable_vpn_is_not_brought_back_more_often() {
-    let mut story = Story::protected(Reconnect::Auto);
+    let mut fixture = Fixture::protected(Reconnect::Auto);
     let mut waits = Vec::new();
     for stays in [60, 1, 1, 1, 60] {
-        story.now += stays;
-        story.lose();
-        waits.extend(story.until_next());
-        story.step(links(true, "10.0.0.2/24"));
-        story.step(view(&["a", "b"], Some((PATH, VpnPhase::Activated))));
-        assert_eq!(story.machine.state_without_pause(), State::Protected);
-        story.step(Event::Reconnected(Ok(())));
+        fixture.now += stays;
+        fixture.lose();
+        waits.extend(fixture.until_next());
+        fixture.step(links(true, "10.0.0.2/24"));
+        fixture.step(view(&["a", "b"], Some((PATH, VpnPhase::Activated))));
+        assert_eq!(fixture.machine.state_without_pause(), State::Protected);
+        fixture.step(Event::Reconnected(Ok(())));
     }
     assert_eq!(waits, [2, 4, 8, 16, 2]);
 }
 
 /// With two servers, one of which is in use and falls silent.
-fn silent(servers: &[&str]) -> Story {
-    let mut story = Story::new(Reconnect::Auto);
-    story.step(links(true, "10.0.0.2/24"));
+fn silent(servers: &[&str]) -> Fixture {
+    let mut fixture = Fixture::new(Reconnect::Auto);
+    fixture.step(links(true, "10.0.0.2/24"));
     let Event::NetworkManager(Some(mut view)) = view(&["a"], Some((PATH, VpnPhase::Activated))) else {
         unreachable!()
     };
     view.profiles[0].endpoints = servers.iter().map(|server| server.parse().unwrap()).collect();
     view.active[0].gateway = Some("198.51.100.7".parse().unwrap());
-    story.step(Event::NetworkManager(Some(view)));
-    let tunnel = story.machine.listening()[0].tunnel.clone();
-    assert!(!reconnects(&story.step(Event::Silent { tunnel })));
-    assert_eq!(story.machine.state_without_pause(), State::Lost);
-    story
+    fixture.step(Event::NetworkManager(Some(view)));
+    let tunnel = fixture.machine.listening()[0].tunnel.clone();
+    assert!(!reconnects(&fixture.step(Event::Silent { tunnel })));
+    assert_eq!(fixture.machine.state_without_pause(), State::Lost);
+    fixture
 }
 
 #[test]
 fn a_client_with_another_server_gets_time_to_connect_to_it() {
     let two = ["198.51.100.7:1194/udp", "198.51.100.8:1194/udp"];
     assert_eq!(silent(&two[..1]).until_next(), Some(2), "the control: it has no other");
-    let mut story = silent(&two);
-    story.now += 60;
-    assert!(!reconnects(&story.step(Event::Clock)), "it has not had its ping-restart");
-    story.now += 60;
+    let mut fixture = silent(&two);
+    fixture.now += 60;
+    assert!(!reconnects(&fixture.step(Event::Clock)), "it has not had its ping-restart");
+    fixture.now += 60;
     // Other events do not delay it.
-    story.step(Event::Resolvers(["10.0.0.1".parse().unwrap()].into()));
-    assert_eq!(story.until_next(), Some(60));
-    story.fail();
-    assert_eq!(story.until_next(), Some(SWITCH_TIMEOUT), "it is still at it");
+    fixture.step(Event::Resolvers(["10.0.0.1".parse().unwrap()].into()));
+    assert_eq!(fixture.until_next(), Some(60));
+    fixture.fail();
+    assert_eq!(fixture.until_next(), Some(SWITCH_TIMEOUT), "it is still at it");
 
     // A client that has connected to its other server is left alone. If it has given up, the VPN is brought back at
     // once.
-    let mut story = silent(&two);
-    let tunnel = story.machine.listening()[0].tunnel.clone();
-    story.step(Event::Heard { tunnel, server: two[1].parse().unwrap() });
-    assert_eq!((story.machine.state_without_pause(), story.until_next()), (State::Protected, None));
-    let mut story = silent(&two);
-    story.now += 30;
-    story.step(view(&["a"], Some((PATH, VpnPhase::Ended(VpnEnd::ServiceStopped)))));
-    assert_eq!(story.until_next(), Some(2));
+    let mut fixture = silent(&two);
+    let tunnel = fixture.machine.listening()[0].tunnel.clone();
+    fixture.step(Event::Heard { tunnel, server: two[1].parse().unwrap() });
+    assert_eq!((fixture.machine.state_without_pause(), fixture.until_next()), (State::Protected, None));
+    let mut fixture = silent(&two);
+    fixture.now += 30;
+    fixture.step(view(&["a"], Some((PATH, VpnPhase::Ended(VpnEnd::ServiceStopped)))));
+    assert_eq!(fixture.until_next(), Some(2));
 }
 
 #[test]
 fn nothing_is_attempted_while_a_vpn_is_connecting_or_no_manager_is_there() {
-    let mut story = Story::protected(Reconnect::Auto);
-    story.lose();
-    story.step(view(&["a", "b"], Some(("/active/2", VpnPhase::Connecting))));
-    assert_eq!((story.machine.state_without_pause(), story.until_next()), (State::Connecting, None));
-    story.step(view(&["a", "b"], Some(("/active/2", VpnPhase::Ended(VpnEnd::Timeout)))));
-    assert_eq!(story.until_next(), Some(2));
-    story.fail();
-    story.step(Event::NetworkManager(None));
-    assert_eq!(story.until_next(), None);
-    assert_eq!(story.machine.reconnect_target(), Err(NoReconnectTarget::NoNetworkManager));
+    let mut fixture = Fixture::protected(Reconnect::Auto);
+    fixture.lose();
+    fixture.step(view(&["a", "b"], Some(("/active/2", VpnPhase::Connecting))));
+    assert_eq!((fixture.machine.state_without_pause(), fixture.until_next()), (State::Connecting, None));
+    fixture.step(view(&["a", "b"], Some(("/active/2", VpnPhase::Ended(VpnEnd::Timeout)))));
+    assert_eq!(fixture.until_next(), Some(2));
+    fixture.fail();
+    fixture.step(Event::NetworkManager(None));
+    assert_eq!(fixture.until_next(), None);
+    assert_eq!(fixture.machine.reconnect_target(), Err(NoReconnectTarget::NoNetworkManager));
 }
 
 #[test]
 fn a_connection_that_the_agent_ends_does_not_count_as_ended_by_the_user() {
-    let mut story = Story::protected(Reconnect::Auto);
+    let mut fixture = Fixture::protected(Reconnect::Auto);
     // The tunnel is dead and NetworkManager still calls it activated.
-    story.step(links(false, "10.0.0.2/24"));
-    story.until_next();
-    story.step(Event::Restarting { path: PATH.into() });
-    let told = story.step(view(&["a", "b"], Some((PATH, VpnPhase::Ended(VpnEnd::User)))));
-    assert_eq!(story.machine.state_without_pause(), State::Lost);
+    fixture.step(links(false, "10.0.0.2/24"));
+    fixture.until_next();
+    fixture.step(Event::Restarting { path: PATH.into() });
+    let told = fixture.step(view(&["a", "b"], Some((PATH, VpnPhase::Ended(VpnEnd::User)))));
+    assert_eq!(fixture.machine.state_without_pause(), State::Lost);
     let again = |action: &Action| {
         matches!(action, Action::Announce(Announcement::Lost { reason: Reason::Restarted, .. }))
     };
@@ -240,22 +240,22 @@ fn a_connection_that_the_agent_ends_does_not_count_as_ended_by_the_user() {
 
 #[test]
 fn the_last_vpn_or_the_only_profile_is_brought_back() {
-    let mut story = Story::new(Reconnect::Ask);
-    assert_eq!(story.machine.reconnect_target(), Err(NoReconnectTarget::NoNetworkManager));
-    story.step(view(&[], None));
-    assert_eq!(story.machine.reconnect_target(), Err(NoReconnectTarget::NoProfile));
-    story.step(view(&["b", "a"], None));
-    assert_eq!(story.machine.reconnect_target(), Err(NoReconnectTarget::Several));
-    story.step(view(&["a"], None));
-    assert_eq!(uuid(&story.machine.reconnect_target().unwrap()), "a");
+    let mut fixture = Fixture::new(Reconnect::Ask);
+    assert_eq!(fixture.machine.reconnect_target(), Err(NoReconnectTarget::NoNetworkManager));
+    fixture.step(view(&[], None));
+    assert_eq!(fixture.machine.reconnect_target(), Err(NoReconnectTarget::NoProfile));
+    fixture.step(view(&["b", "a"], None));
+    assert_eq!(fixture.machine.reconnect_target(), Err(NoReconnectTarget::Several));
+    fixture.step(view(&["a"], None));
+    assert_eq!(uuid(&fixture.machine.reconnect_target().unwrap()), "a");
 
-    let mut story = Story::protected(Reconnect::Ask);
-    story.lose();
-    story.step(view(&["b", "a"], None));
-    assert_eq!(uuid(&story.machine.reconnect_target().unwrap()), "a");
-    let last = story.machine.last().cloned();
+    let mut fixture = Fixture::protected(Reconnect::Ask);
+    fixture.lose();
+    fixture.step(view(&["b", "a"], None));
+    assert_eq!(uuid(&fixture.machine.reconnect_target().unwrap()), "a");
+    let last = fixture.machine.last().cloned();
     // The next agent knows it too.
-    let mut next = Story::remembering(Reconnect::Ask, Remembered { last, ..Remembered::default() });
+    let mut next = Fixture::remembering(Reconnect::Ask, Remembered { last, ..Remembered::default() });
     next.step(view(&["b", "a"], None));
     assert_eq!(uuid(&next.machine.reconnect_target().unwrap()), "a");
     // A profile that was deleted, or does not count, is not brought back.
@@ -263,15 +263,15 @@ fn the_last_vpn_or_the_only_profile_is_brought_back() {
     assert_eq!(uuid(&next.machine.reconnect_target().unwrap()), "b");
     let mut config = Config::default();
     config.vpn.connections = vec!["other".into()];
-    story.step(Event::Config(Box::new(config)));
-    assert_eq!(story.machine.reconnect_target(), Err(NoReconnectTarget::NoProfile));
+    fixture.step(Event::Config(Box::new(config)));
+    assert_eq!(fixture.machine.reconnect_target(), Err(NoReconnectTarget::NoProfile));
 }
 
 #[test]
 fn the_plan_says_who_must_restart_a_plain_client() {
-    let mut story = Story::new(Reconnect::Auto);
-    story.step(links(true, "10.0.0.2/24"));
-    story.step(view(&["a"], None));
+    let mut fixture = Fixture::new(Reconnect::Auto);
+    fixture.step(links(true, "10.0.0.2/24"));
+    fixture.step(view(&["a"], None));
     let report = Report {
         kind: ReportKind::Up,
         interface: "tun0".parse().unwrap(),
@@ -280,22 +280,22 @@ fn the_plan_says_who_must_restart_a_plain_client() {
         endpoint: Some("198.51.100.7:1194/udp".parse().unwrap()),
         either: None,
     };
-    story.step(Event::Report(report, Reporter::Root));
-    story.step(Event::ClientUnit { pid: 7, unit: "openvpn-client@work.service".into() });
-    assert_eq!(story.machine.state_without_pause(), State::Protected);
-    story.step(Event::ClientExited { pid: 7 });
-    assert_eq!(story.machine.state_without_pause(), State::Lost);
-    let said = story.machine.reconnect_target().unwrap_err().to_string();
+    fixture.step(Event::Report(report, Reporter::Root));
+    fixture.step(Event::ClientUnit { pid: 7, unit: "openvpn-client@work.service".into() });
+    assert_eq!(fixture.machine.state_without_pause(), State::Protected);
+    fixture.step(Event::ClientExited { pid: 7 });
+    assert_eq!(fixture.machine.state_without_pause(), State::Lost);
+    let said = fixture.machine.reconnect_target().unwrap_err().to_string();
     assert!(said.ends_with("sudo systemctl restart openvpn-client@work.service"), "{said}");
-    assert_eq!(story.until_next(), None, "another VPN is not what was lost");
+    assert_eq!(fixture.until_next(), None, "another VPN is not what was lost");
 }
 
 /// A tunnel that carries all traffic and then goes away. `report`: whether OpenVPN's hook has reported it.
-fn plain_tunnel_is_lost(report: bool) -> Story {
-    let mut story = Story::new(Reconnect::Auto);
-    story.step(Event::NetworkManager(Some(NmView { answered: u64::MAX, ..NmView::default() })));
-    story.step(Event::Begun);
-    story.step(links(true, "10.0.0.2/24"));
+fn plain_tunnel_is_lost(report: bool) -> Fixture {
+    let mut fixture = Fixture::new(Reconnect::Auto);
+    fixture.step(Event::NetworkManager(Some(NmView { answered: u64::MAX, ..NmView::default() })));
+    fixture.step(Event::Begun);
+    fixture.step(links(true, "10.0.0.2/24"));
     if report {
         let report = Report {
             kind: ReportKind::Up,
@@ -305,28 +305,28 @@ fn plain_tunnel_is_lost(report: bool) -> Story {
             endpoint: Some("198.51.100.7:1194/udp".parse().unwrap()),
             either: None,
         };
-        story.step(Event::Report(report, Reporter::Root));
+        fixture.step(Event::Report(report, Reporter::Root));
     }
-    story.now += 60;
-    story.step(Event::Clock);
-    assert_eq!(story.machine.state_without_pause(), State::Protected);
-    story.step(links(false, "10.0.0.2/24"));
-    assert_eq!(story.machine.state_without_pause(), State::Lost);
-    story
+    fixture.now += 60;
+    fixture.step(Event::Clock);
+    assert_eq!(fixture.machine.state_without_pause(), State::Protected);
+    fixture.step(links(false, "10.0.0.2/24"));
+    assert_eq!(fixture.machine.state_without_pause(), State::Lost);
+    fixture
 }
 
 #[test]
 fn only_a_tunnel_that_openvpn_reported_is_called_openvpn_s() {
-    let said = |story: &Story| story.machine.reconnect_target().unwrap_err().to_string();
+    let said = |fixture: &Fixture| fixture.machine.reconnect_target().unwrap_err().to_string();
     let unknown = plain_tunnel_is_lost(false);
     assert!(!said(&unknown).to_lowercase().contains("openvpn"), "{}", said(&unknown));
     let openvpn = plain_tunnel_is_lost(true);
     assert!(said(&openvpn).contains("systemctl restart openvpn-client@NAME"), "{}", said(&openvpn));
     // The next agent knows the difference too.
-    for (story, expected) in [(unknown, "does not know which program"), (openvpn, "OpenVPN")] {
-        let stored = serde_json::to_string(&story.machine.last()).unwrap();
+    for (fixture, expected) in [(unknown, "does not know which program"), (openvpn, "OpenVPN")] {
+        let stored = serde_json::to_string(&fixture.machine.last()).unwrap();
         let last = serde_json::from_str(&stored).unwrap();
-        let next = Story::remembering(Reconnect::Ask, Remembered { last, ..Remembered::default() });
+        let next = Fixture::remembering(Reconnect::Ask, Remembered { last, ..Remembered::default() });
         assert!(said(&next).contains(expected), "{}", said(&next));
     }
 }
@@ -334,7 +334,7 @@ fn only_a_tunnel_that_openvpn_reported_is_called_openvpn_s() {
 #[test]
 fn a_tunnel_that_an_older_version_stored_is_of_an_unknown_program() {
     let last = serde_json::from_str(r#"{"client":{"interface":"tun0","unit":null}}"#).unwrap();
-    let story = Story::remembering(Reconnect::Ask, Remembered { last, ..Remembered::default() });
-    let said = story.machine.reconnect_target().unwrap_err();
+    let fixture = Fixture::remembering(Reconnect::Ask, Remembered { last, ..Remembered::default() });
+    let said = fixture.machine.reconnect_target().unwrap_err();
     assert_eq!(said, NoReconnectTarget::Unknown("tun0".parse().unwrap()));
 }

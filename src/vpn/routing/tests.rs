@@ -65,7 +65,7 @@ fn against_with(config: &Config, routes: Routes<'_>) -> Option<Reason> {
 /// What is said against a link of the table.
 fn said(table: &LinkTable, place: usize, config: &Config, own_routes: HostRoutes<'_>) -> Option<Reason> {
     let link = &table.links[place];
-    table.misrouting(link, &table.duty(link, config), config, own_routes)
+    table.misrouting(link, &table.required_ranges(link, config), config, own_routes)
 }
 
 fn no_server() -> &'static BTreeSet<IpAddr> {

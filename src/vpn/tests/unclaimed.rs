@@ -6,7 +6,7 @@ use super::super::*;
 use super::kernel::{begun, left_out, link, links};
 
 /// A client of root's whose management socket the agent is connected to, and that has no server yet.
-fn seeking(machine: &mut Machine) {
+fn client_without_server(machine: &mut Machine) {
     let path = "/etc/openvpn/client/work.conf".to_owned();
     let management = ManagementSocket {
         file: path.clone(),
@@ -32,7 +32,7 @@ fn seeking(machine: &mut Machine) {
 #[test]
 fn a_client_that_never_connects_hides_another_tunnel_for_ten_seconds() {
     let mut machine = begun("", &[]);
-    seeking(&mut machine);
+    client_without_server(&mut machine);
     let tun1 = links(&[link(3, "tun1", LinkKind::Tunnel)]);
     let actions = machine.step(tun1.clone(), 100);
     assert_eq!(machine.situation().state, State::Locked, "the client may be about to report it");
@@ -49,7 +49,7 @@ fn a_client_that_never_connects_hides_another_tunnel_for_ten_seconds() {
     assert_eq!(machine.situation().state, State::Lost);
     // A link that was there before the agent may be the client's, which has lost its server.
     let mut machine = Machine::new(crate::config::Config::default(), Remembered::default(), 0);
-    seeking(&mut machine);
+    client_without_server(&mut machine);
     machine.step(tun1, 1);
     machine.step(Event::NetworkManager(Some(NmView { answered: u64::MAX, ..NmView::default() })), 1);
     machine.step(Event::Begun, 1);
