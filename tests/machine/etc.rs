@@ -4,7 +4,7 @@
 use anyhow::{Result, ensure};
 use tunwarden_lab::{WholeMachine, wait_for};
 
-use crate::desk::Desk;
+use crate::desktop::DesktopMachine;
 use crate::support::SOON;
 
 /// Files and folders that would give power over the machine. Most of them do not exist.
@@ -26,8 +26,8 @@ const NAME: &str = "vpn.example.net";
 const ADDRESS: &str = "198.51.100.7";
 
 /// Checks that the agent's unit can write none of these files, and that its lines are in `/etc/hosts` nevertheless.
-pub(crate) fn only_the_pins_are_written(desk: &Desk) -> Result<()> {
-    let machine = &desk.machine;
+pub(crate) fn only_the_pins_are_written(desktop: &DesktopMachine) -> Result<()> {
+    let machine = &desktop.machine;
     let control = writable(machine, "1")?;
     ensure!(control.lines().count() > 10, "the control: systemd itself can write {control}");
     let agent = machine.unit("tunwarden.service", "MainPID")?;

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use tunwarden_lab::{Release, WholeMachine, wait_for};
 
-use crate::desk::{Desk, SOON, on_a_desk};
+use crate::desktop::{DesktopMachine, SOON, on_a_desktop};
 use crate::first_run::with_the_article;
 use crate::on_each_release;
 use crate::support::package::Packages;
@@ -21,7 +21,7 @@ const ARCHIVE: &str = "mkdir -p /etc/openvpn/provider/udp /etc/openvpn/provider/
     done";
 
 /// A bridge of virtual machines with a DHCP server, and one machine on it.
-/// The names keep NetworkManager away from its links (see the desk).
+/// The names keep NetworkManager away from its links (see `desktop.rs`).
 const MACHINES: &str = "ip link add virbr0 type bridge; ip addr add 192.168.122.1/24 dev virbr0
     ip link set virbr0 up
     systemd-run --quiet --unit=vm unshare --net sleep infinity
@@ -83,9 +83,9 @@ fn a_machine_with_everything_is_guarded_from_the_first_run_and_has_its_own_rules
 ) -> Result<()> {
     let packages = Packages::new()?;
     let package = packages.make("0.1.0-1")?;
-    on_a_desk(release, |desk| {
-        desk.is_seen("the control")?;
-        let machine = &desk.machine;
+    on_a_desktop(release, |desktop| {
+        desktop.is_seen("the control")?;
+        let machine = &desktop.machine;
         with_the_article(machine)?;
         machine.shell("ufw allow in on virbr0; ufw --force enable; systemctl enable --quiet ufw")?;
         machine.shell(ARCHIVE)?;
@@ -95,33 +95,33 @@ fn a_machine_with_everything_is_guarded_from_the_first_run_and_has_its_own_rules
         let before = policies(machine)?;
         ensure!(before.contains("-P INPUT DROP"), "the control: ufw closes INPUT: {before}");
 
-        desk.install(&package)?;
-        let said = desk.machine.shell("exec tunwarden init --yes </dev/null 2>&1")?;
-        desk.close()?;
-        is_guarded(desk).with_context(|| said.clone())?;
+        desktop.install(&package)?;
+        let said = desktop.machine.shell("exec tunwarden init --yes </dev/null 2>&1")?;
+        desktop.close()?;
+        is_guarded(desktop).with_context(|| said.clone())?;
 
-        desk.apt("remove tunwarden")?;
-        is_ufws(&desk.machine, &before, "the package is removed")?;
-        has_the_internet(&desk.machine)?;
-        desk.machine.reboot()?;
-        has_the_internet(&desk.machine)?;
-        is_ufws(&desk.machine, &before, "after a boot")
+        desktop.apt("remove tunwarden")?;
+        is_ufws(&desktop.machine, &before, "the package is removed")?;
+        has_the_internet(&desktop.machine)?;
+        desktop.machine.reboot()?;
+        has_the_internet(&desktop.machine)?;
+        is_ufws(&desktop.machine, &before, "after a boot")
     })
 }
 
 /// Checks the machine while it is locked and while it is protected: its neighbours answer, and nothing leaves in clear.
-fn is_guarded(desk: &Desk) -> Result<()> {
-    desk.wait_for_state("locked")?;
-    let rules = desk
+fn is_guarded(desktop: &DesktopMachine) -> Result<()> {
+    desktop.wait_for_state("locked")?;
+    let rules = desktop
         .machine
         .shell("iptables -S VPN_TUNNEL; iptables -S VPN_BOOTSTRAP; ipset list 2>/dev/null || true")?;
     ensure!(rules.contains("--dport 993"), "the user's port was not carried over: {rules}");
     ensure!(rules.contains("10.201.0.140"), "the archive's servers are not known: {rules}");
-    the_neighbours_answer(&desk.machine).context("locked")?;
-    desk.tried_in_vain("the first run is over")?;
-    desk.vpn_up()?;
-    desk.wait_for_state("protected")?;
-    desk.flows()?;
-    the_neighbours_answer(&desk.machine).context("protected")?;
-    desk.tried_in_vain("the VPN is up")
+    the_neighbours_answer(&desktop.machine).context("locked")?;
+    desktop.check_new_attempts("the first run is over")?;
+    desktop.vpn_up()?;
+    desktop.wait_for_state("protected")?;
+    desktop.flows()?;
+    the_neighbours_answer(&desktop.machine).context("protected")?;
+    desktop.check_new_attempts("the VPN is up")
 }

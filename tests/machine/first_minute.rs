@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use tunwarden_lab::{WholeMachine, wait_for};
 
-use crate::desk::SOON;
+use crate::desktop::SOON;
 use crate::support::package::succeed;
 
 /// The user's name and home folder.

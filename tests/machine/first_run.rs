@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use tunwarden_lab::{Release, WholeMachine, wait_for};
 
-use crate::desk::{Desk, SOON, on_a_desk};
+use crate::desktop::{DesktopMachine, SOON, on_a_desktop};
 use crate::on_each_release;
 use crate::support::package::{Packages, ROOT, succeed};
 
@@ -30,29 +30,29 @@ const SESSION: &str = "(echo y; exec sleep infinity) | script -qefc 'tunwarden i
 
 fn an_unattended_first_run_takes_the_place_of_the_articles_scripts(release: Release) -> Result<()> {
     let packages = Packages::new()?;
-    on_a_desk(release, |desk| {
-        with_the_article(&desk.machine)?;
-        from_source(&desk.machine, &packages)?;
-        let said = desk.machine.shell("exec tunwarden init --yes </dev/null 2>&1")?;
-        desk.close()?;
+    on_a_desktop(release, |desktop| {
+        with_the_article(&desktop.machine)?;
+        from_source(&desktop.machine, &packages)?;
+        let said = desktop.machine.shell("exec tunwarden init --yes </dev/null 2>&1")?;
+        desktop.close()?;
         ensure!(said.contains("dockerkillswitch.service will not be started any more"), "{said}");
 
-        is_in_its_place(desk).with_context(|| said.clone())?;
-        desk.tried_in_vain("the first run is over")?;
-        desk.vpn_up()?;
-        desk.wait_for_state("protected")?;
-        desk.flows()?;
-        desk.machine.reboot()?;
-        is_in_its_place(desk).context("after a boot")?;
-        desk.tried_in_vain("the machine was booted")
+        is_in_its_place(desktop).with_context(|| said.clone())?;
+        desktop.check_new_attempts("the first run is over")?;
+        desktop.vpn_up()?;
+        desktop.wait_for_state("protected")?;
+        desktop.flows()?;
+        desktop.machine.reboot()?;
+        is_in_its_place(desktop).context("after a boot")?;
+        desktop.check_new_attempts("the machine was booted")
     })
 }
 
 /// Checks that the agent and the lock start at every boot and allow what the user had allowed, and that the
 /// article's unit does not start.
-fn is_in_its_place(desk: &Desk) -> Result<()> {
-    desk.wait_for_state("locked")?;
-    let machine = &desk.machine;
+fn is_in_its_place(desktop: &DesktopMachine) -> Result<()> {
+    desktop.wait_for_state("locked")?;
+    let machine = &desktop.machine;
     for unit in UNITS {
         ensure!(machine.unit(unit, "ActiveState")? == "active", "{unit} does not run");
         ensure!(machine.unit(unit, "UnitFileState")? == "enabled", "no boot starts {unit}");
@@ -70,49 +70,50 @@ fn is_in_its_place(desk: &Desk) -> Result<()> {
 
 fn an_unconfirmed_first_run_is_undone(release: Release) -> Result<()> {
     let packages = Packages::new()?;
-    on_a_desk(release, |desk| {
-        from_source(&desk.machine, &packages)?;
-        desk.machine.file(CONFIG, "# mine\n", 0o644)?;
+    on_a_desktop(release, |desktop| {
+        from_source(&desktop.machine, &packages)?;
+        desktop.machine.file(CONFIG, "# mine\n", 0o644)?;
         // The test's counting rules are in a table that no other program uses here.
-        desk.is_tried()?;
-        let before = held(&desk.machine)?;
-        desk.is_seen("before the first run")?;
+        desktop.is_tried()?;
+        let before = held(&desktop.machine)?;
+        desktop.is_seen("before the first run")?;
 
         let session =
             ["systemd-run", "--quiet", "--unit=session", "--property=StandardOutput=file:/run/said"];
-        desk.machine.succeed(session.into_iter().chain(["sh", "-c", SESSION]))?;
+        desktop.machine.succeed(session.into_iter().chain(["sh", "-c", SESSION]))?;
         wait_for("the rules are in force", SOON, || {
-            let said = desk.machine.shell("cat /run/said 2>/dev/null || true")?;
+            let said = desktop.machine.shell("cat /run/said 2>/dev/null || true")?;
             Ok(said.contains("Type yes within").then_some(()))
         })?;
-        desk.close()?;
-        desk.tried_in_vain("init waits for a confirmation")?;
+        desktop.close()?;
+        desktop.check_new_attempts("init waits for a confirmation")?;
         // The user is locked out: the session ends with all its processes.
-        desk.machine.succeed(["systemctl", "stop", "session.service"])?;
-        desk.tried_in_vain("the session has ended")?;
-        ensure!(held(&desk.machine)? != before, "the rules were not in force");
+        desktop.machine.succeed(["systemctl", "stop", "session.service"])?;
+        desktop.check_new_attempts("the session has ended")?;
+        ensure!(held(&desktop.machine)? != before, "the rules were not in force");
 
         wait_for("the guard has ended", SOON * 6, || {
-            Ok((!desk.machine.command(["pgrep", "-f", "init --undo"])?.run()?.status.success()).then_some(()))
+            Ok((!desktop.machine.command(["pgrep", "-f", "init --undo"])?.run()?.status.success())
+                .then_some(()))
         })?;
-        is_as_before(&desk.machine, &before)?;
-        desk.is_seen("after it was undone")?;
+        is_as_before(&desktop.machine, &before)?;
+        desktop.is_seen("after it was undone")?;
 
         // With an agent, the earlier state is the agent's rules.
-        desk.machine.succeed(["systemctl", "enable", "--now", "--quiet"].into_iter().chain(UNITS))?;
-        desk.close()?;
-        desk.wait_for_state("locked")?;
-        let before = held(&desk.machine)?;
-        is_refused(&desk.machine)?;
-        desk.wait_for_state("locked")?;
-        is_as_before(&desk.machine, &before)?;
-        desk.tried_in_vain("it was refused")?;
+        desktop.machine.succeed(["systemctl", "enable", "--now", "--quiet"].into_iter().chain(UNITS))?;
+        desktop.close()?;
+        desktop.wait_for_state("locked")?;
+        let before = held(&desktop.machine)?;
+        is_refused(&desktop.machine)?;
+        desktop.wait_for_state("locked")?;
+        is_as_before(&desktop.machine, &before)?;
+        desktop.check_new_attempts("it was refused")?;
 
         // Without an agent, the rules of the last agent stay in force.
-        desk.machine.succeed(["systemctl", "stop", "tunwarden"])?;
-        is_refused(&desk.machine)?;
-        desk.machine.succeed(["tunwarden", "verify"])?;
-        desk.tried_in_vain("it was refused while no agent ran")
+        desktop.machine.succeed(["systemctl", "stop", "tunwarden"])?;
+        is_refused(&desktop.machine)?;
+        desktop.machine.succeed(["tunwarden", "verify"])?;
+        desktop.check_new_attempts("it was refused while no agent ran")
     })
 }
 

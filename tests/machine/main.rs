@@ -4,7 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test starts programs and touches files")]
 
 mod control;
-mod desk;
+mod desktop;
 mod etc;
 mod everything;
 mod first_minute;
@@ -19,24 +19,24 @@ mod readme;
 mod support;
 mod ufw;
 
-/// Makes a test of each story on each Debian. `make test` runs the first, `make test-all` every one.
+/// Makes a test of each scenario on each Debian. `make test` runs the first, `make test-all` every one.
 macro_rules! on_each_release {
-    ($($story:ident),+ $(,)?) => {
+    ($($scenario:ident),+ $(,)?) => {
         mod bookworm {
             $(#[test]
-            fn $story() -> anyhow::Result<()> {
-                super::$story(tunwarden_lab::Release::Bookworm)
+            fn $scenario() -> anyhow::Result<()> {
+                super::$scenario(tunwarden_lab::Release::Bookworm)
             })+
         }
-        on_each_release!(@ trixie Trixie $($story)+);
-        on_each_release!(@ forky Forky $($story)+);
+        on_each_release!(@ trixie Trixie $($scenario)+);
+        on_each_release!(@ forky Forky $($scenario)+);
     };
-    (@ $module:ident $release:ident $($story:ident)+) => {
+    (@ $module:ident $release:ident $($scenario:ident)+) => {
         mod $module {
             $(#[test]
             #[ignore = "make test-all runs it"]
-            fn $story() -> anyhow::Result<()> {
-                super::$story(tunwarden_lab::Release::$release)
+            fn $scenario() -> anyhow::Result<()> {
+                super::$scenario(tunwarden_lab::Release::$release)
             })+
         }
     };

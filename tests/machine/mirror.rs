@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 use tunwarden_lab::{WholeMachine, wait_for};
 
-use crate::desk::Desk;
+use crate::desktop::DesktopMachine;
 use crate::support::SOON;
 use crate::support::package::{EPOCH, ROOT, succeed};
 
@@ -77,13 +77,13 @@ pub(crate) fn serve(machine: &WholeMachine, repository: &Path) -> Result<()> {
 }
 
 /// Checks that apt refuses a repository that somebody else has changed.
-pub(crate) fn refuses_a_change(desk: &Desk) -> Result<()> {
-    let release = desk.machine.outside(&format!("{FOLDER}/dists/stable/InRelease"));
+pub(crate) fn refuses_a_change(desktop: &DesktopMachine) -> Result<()> {
+    let release = desktop.machine.outside(&format!("{FOLDER}/dists/stable/InRelease"));
     let signed = std::fs::read_to_string(&release)?;
     std::fs::write(&release, signed.replace("Label: tunwarden", "Label: elsewhere"))?;
-    let said = desk.apt("update").err().context("apt takes a changed list")?;
+    let said = desktop.apt("update").err().context("apt takes a changed list")?;
     ensure!(format!("{said:#}").contains("InRelease"), "{said:#}");
-    ensure!(desk.apt("install tunwarden").is_err(), "apt installs from a changed list");
+    ensure!(desktop.apt("install tunwarden").is_err(), "apt installs from a changed list");
     std::fs::write(&release, signed)?;
     Ok(())
 }

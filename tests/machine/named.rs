@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tunwarden_lab::wait_for;
 
-use crate::desk::{Desk, SOON};
+use crate::desktop::{DesktopMachine, SOON};
 
 /// Sends again and again from the same socket.
 const SENDER: &str =
@@ -20,7 +20,7 @@ const SCOPE: &str = "systemd-run --quiet --unit=lab-engine.service \\
     systemd-run --quiet --scope --slice=machine.slice --unit=$1 bash -c \"$2\" $3";
 
 /// Checks that the machine's senders are named while no VPN is connected.
-pub(crate) fn senders_are_named(desk: &Desk) -> Result<()> {
+pub(crate) fn senders_are_named(desktop: &DesktopMachine) -> Result<()> {
     let scope = format!("libpod-{}.scope", "0123456789abcdef".repeat(4));
     let service = "lab-sender.service";
     let application = "app-gnome-org.mozilla.firefox@77.service";
@@ -30,15 +30,15 @@ pub(crate) fn senders_are_named(desk: &Desk) -> Result<()> {
         (SCOPE, scope.as_str(), "4103", json!(["container", "0123456789ab", "root", scope])),
     ];
     for (script, unit, port, who) in &units {
-        desk.machine.succeed(["sh", "-euc", script, "sh", unit, SENDER, port])?;
-        is_listed(desk, who, port.parse()?)?;
-        desk.machine.succeed(["systemctl", "stop", unit])?;
+        desktop.machine.succeed(["sh", "-euc", script, "sh", unit, SENDER, port])?;
+        is_listed(desktop, who, port.parse()?)?;
+        desktop.machine.succeed(["systemctl", "stop", unit])?;
     }
     // Docker's own container, and a program that closes its socket at once.
-    is_listed(desk, &json!(["container", "flood (lab)", null, null]), 4000)?;
+    is_listed(desktop, &json!(["container", "flood (lab)", null, null]), 4000)?;
     let mut listed = Vec::new();
     wait_for("the program is listed by its user", SOON, || {
-        listed = groups(desk)?;
+        listed = groups(desktop)?;
         let is_it = |(who, port): &(Value, Value)| who[0] == "program" && who[2] == "nobody" && *port == 4000;
         Ok(listed.iter().any(is_it).then_some(()))
     })
@@ -46,18 +46,18 @@ pub(crate) fn senders_are_named(desk: &Desk) -> Result<()> {
 }
 
 /// Waits until a sender is listed with this port.
-fn is_listed(desk: &Desk, who: &Value, port: u16) -> Result<()> {
+fn is_listed(desktop: &DesktopMachine, who: &Value, port: u16) -> Result<()> {
     let mut listed = Vec::new();
     wait_for(&format!("{who} is listed"), SOON, || {
-        listed = groups(desk)?;
+        listed = groups(desktop)?;
         Ok(listed.contains(&(who.clone(), json!(port))).then_some(()))
     })
     .with_context(|| format!("{listed:#?}"))
 }
 
 /// Who is listed: the kind, the name, the user and the unit, each with the port.
-fn groups(desk: &Desk) -> Result<Vec<(Value, Value)>> {
-    let text = desk.machine.succeed(["tunwarden", "blocked", "--json"])?;
+fn groups(desktop: &DesktopMachine) -> Result<Vec<(Value, Value)>> {
+    let text = desktop.machine.succeed(["tunwarden", "blocked", "--json"])?;
     let groups: Vec<Value> = serde_json::from_str(&text).with_context(|| text.clone())?;
     let short = |group: &Value| {
         let who = &group["who"];

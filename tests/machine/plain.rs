@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tunwarden_lab::{Release, WholeMachine, wait_for};
 
-use crate::desk::{Desk, SOON, on_a_guarded_desk};
+use crate::desktop::{DesktopMachine, SOON, on_a_protected_desktop};
 use crate::named::senders_are_named;
 use crate::on_each_release;
 
@@ -45,57 +45,57 @@ struct Plain {
 }
 
 fn a_client_without_hooks_is_read_at_its_socket(release: Release) -> Result<()> {
-    on_a_guarded_desk(release, |desk| {
-        desk.wait_for_state("locked")?;
-        senders_are_named(desk)?;
-        desk.machine.file("/etc/openvpn/lab/password", "secret\n", 0o600)?;
+    on_a_protected_desktop(release, |desktop| {
+        desktop.wait_for_state("locked")?;
+        senders_are_named(desktop)?;
+        desktop.machine.file("/etc/openvpn/lab/password", "secret\n", 0o600)?;
 
-        connects(desk, &CLIENT)?;
-        its_loss_is_reported(desk)?;
-        let client = desk.machine.unit(CLIENT.unit, "MainPID")?;
-        desk.machine.succeed(["kill", "-USR1", &client])?;
-        is_lost(desk, 2)?;
-        protected_by_its_management_socket(desk, "office")?;
-        ensure!(desk.machine.unit(CLIENT.unit, "MainPID")? == client, "the client was restarted");
-        desk.tried_in_vain("the client reconnected")?;
-        desk.machine.succeed(["systemctl", "stop", CLIENT.unit])?;
-        desk.wait_for_state("locked")?;
-        desk.tried_in_vain("the client was stopped")?;
+        connects(desktop, &CLIENT)?;
+        its_loss_is_reported(desktop)?;
+        let client = desktop.machine.unit(CLIENT.unit, "MainPID")?;
+        desktop.machine.succeed(["kill", "-USR1", &client])?;
+        is_lost(desktop, 2)?;
+        protected_by_its_management_socket(desktop, "office")?;
+        ensure!(desktop.machine.unit(CLIENT.unit, "MainPID")? == client, "the client was restarted");
+        desktop.check_new_attempts("the client reconnected")?;
+        desktop.machine.succeed(["systemctl", "stop", CLIENT.unit])?;
+        desktop.wait_for_state("locked")?;
+        desktop.check_new_attempts("the client was stopped")?;
 
-        connects(desk, &OLDER)?;
-        unusable_sockets_are_reported(desk)?;
-        desk.machine.succeed(["systemctl", "enable", "--quiet", OLDER.unit])?;
-        desk.machine.reboot()?;
-        protected_by_its_management_socket(desk, "home").context("after a boot")?;
-        desk.flows()?;
-        desk.tried_in_vain("the machine was booted, and its client with it")
+        connects(desktop, &OLDER)?;
+        unusable_sockets_are_reported(desktop)?;
+        desktop.machine.succeed(["systemctl", "enable", "--quiet", OLDER.unit])?;
+        desktop.machine.reboot()?;
+        protected_by_its_management_socket(desktop, "home").context("after a boot")?;
+        desktop.flows()?;
+        desktop.check_new_attempts("the machine was booted, and its client with it")
     })
 }
 
 /// Starts the client's unit and waits until the agent knows its tunnel.
-fn connects(desk: &Desk, client: &Plain) -> Result<()> {
-    let options = desk.server.options();
+fn connects(desktop: &DesktopMachine, client: &Plain) -> Result<()> {
+    let options = desktop.server.options();
     let text = format!(
         "client\ndev tun\nnobind\nremote {} {} udp4\nremote-cert-tls server\nuser nobody\npersist-tun\n\
          persist-key\nconnect-retry 1 2\nserver-poll-timeout 5\nca /etc/openvpn/lab/ca.crt\n\
          cert /etc/openvpn/lab/client.crt\nkey /etc/openvpn/lab/client.key\nmanagement {}\n",
         options.address, options.port, client.management
     );
-    desk.machine.file(client.configuration, text, 0o600)?;
-    desk.machine.succeed(["systemctl", "start", client.unit])?;
+    desktop.machine.file(client.configuration, text, 0o600)?;
+    desktop.machine.succeed(["systemctl", "start", client.unit])?;
     let name = client.unit.split(['@', '.']).nth(1).context("a unit of a name")?;
-    protected_by_its_management_socket(desk, name)?;
-    desk.flows()?;
-    desk.tried_in_vain(&format!("{} is up", client.unit))
+    protected_by_its_management_socket(desktop, name)?;
+    desktop.flows()?;
+    desktop.check_new_attempts(&format!("{} is up", client.unit))
 }
 
-fn protected_by_its_management_socket(desk: &Desk, name: &str) -> Result<()> {
-    desk.wait_for_state("protected")?;
+fn protected_by_its_management_socket(desktop: &DesktopMachine, name: &str) -> Result<()> {
+    desktop.wait_for_state("protected")?;
     // The kernel may show the tunnel before its client reports it.
     wait_for("its client reports it", SOON, || {
-        Ok((status(&desk.machine)?["tunnels"][0]["source"] == "management").then_some(()))
+        Ok((status(&desktop.machine)?["tunnels"][0]["source"] == "management").then_some(()))
     })?;
-    let status = status(&desk.machine)?;
+    let status = status(&desktop.machine)?;
     let tunnel = &status["tunnels"][0];
     ensure!(
         tunnel["source"] == "management" && tunnel["name"] == name,
@@ -105,25 +105,25 @@ fn protected_by_its_management_socket(desk: &Desk, name: &str) -> Result<()> {
 }
 
 /// Stops the server. The client's own `ping-restart` notices it, and its tunnel stays up.
-fn its_loss_is_reported(desk: &mut Desk) -> Result<()> {
-    desk.server.silence()?;
-    desk.wait_for_state("lost")?;
-    is_lost(desk, 1)?;
-    let status = status(&desk.machine)?;
+fn its_loss_is_reported(desktop: &mut DesktopMachine) -> Result<()> {
+    desktop.server.silence()?;
+    desktop.wait_for_state("lost")?;
+    is_lost(desktop, 1)?;
+    let status = status(&desktop.machine)?;
     ensure!(status["loss"]["seen_by"] == "management", "who saw it: {status}");
-    let routes = desk.machine.succeed(["ip", "route", "show", "0.0.0.0/1"])?;
+    let routes = desktop.machine.succeed(["ip", "route", "show", "0.0.0.0/1"])?;
     ensure!(routes.contains("tun0"), "the link shows the loss too: {routes}");
-    desk.tried_in_vain("the server is dead")?;
-    desk.server.restart()?;
-    protected_by_its_management_socket(desk, "office")?;
-    desk.flows()?;
-    desk.tried_in_vain("the server is back")
+    desktop.check_new_attempts("the server is dead")?;
+    desktop.server.restart()?;
+    protected_by_its_management_socket(desktop, "office")?;
+    desktop.flows()?;
+    desktop.check_new_attempts("the server is back")
 }
 
 /// Waits until the agent has reported this many losses, each because of a message of the client.
-fn is_lost(desk: &Desk, times: usize) -> Result<()> {
+fn is_lost(desktop: &DesktopMachine, times: usize) -> Result<()> {
     wait_for("the agent reports the loss", SOON, || {
-        let log = journal(&desk.machine)?;
+        let log = journal(&desktop.machine)?;
         let losses: Vec<&str> = log.lines().filter(|line| line.contains(" is lost: ")).collect();
         ensure!(losses.iter().all(|line| line.contains(LOST)), "who saw it: {losses:#?}");
         Ok((losses.len() >= times).then_some(()))
@@ -131,18 +131,18 @@ fn is_lost(desk: &Desk, times: usize) -> Result<()> {
 }
 
 /// Checks that the agent's log and the doctor report each unusable socket.
-fn unusable_sockets_are_reported(desk: &Desk) -> Result<()> {
+fn unusable_sockets_are_reported(desktop: &DesktopMachine) -> Result<()> {
     for (name, lines, _) in UNUSABLE {
         let path = format!("/etc/openvpn/client/{name}.conf");
-        desk.machine.file(&path, format!("remote 198.51.100.7\n{lines}\n"), 0o600)?;
+        desktop.machine.file(&path, format!("remote 198.51.100.7\n{lines}\n"), 0o600)?;
     }
-    let doctor = desk.machine.shell("tunwarden doctor || true")?;
+    let doctor = desktop.machine.shell("tunwarden doctor || true")?;
     for (name, _, why) in UNUSABLE {
         let line = format!("/etc/openvpn/client/{name}.conf: left out of it: {why}");
         ensure!(doctor.contains(&line), "the doctor does not say {line}: {doctor}");
-        wait_for(&line, SOON, || Ok(journal(&desk.machine)?.contains(&line).then_some(())))?;
+        wait_for(&line, SOON, || Ok(journal(&desktop.machine)?.contains(&line).then_some(())))?;
     }
-    desk.machine.shell("rm /etc/openvpn/client/*.conf").map(drop)
+    desktop.machine.shell("rm /etc/openvpn/client/*.conf").map(drop)
 }
 
 fn status(machine: &WholeMachine) -> Result<Value> {

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use tunwarden_lab::{Release, WholeMachine};
 
-use crate::desk::{Desk, goes_on, on_a_desk};
+use crate::desktop::{DesktopMachine, goes_on, on_a_desktop};
 use crate::on_each_release;
 use crate::support::package::{Packages, ROOT, succeed};
 
@@ -46,103 +46,103 @@ const KEPT: [&str; 4] = [
 fn the_package_comes_and_goes_by_what_the_readme_says(release: Release) -> Result<()> {
     let packages = Packages::new()?;
     let package = packages.make("0.1.0-1")?;
-    on_a_desk(release, |desk| {
-        has_sudo(&desk.machine)?;
+    on_a_desktop(release, |desktop| {
+        has_sudo(&desktop.machine)?;
         let name = package.file_name().and_then(|name| name.to_str()).context("a package of a name")?;
-        desk.machine.file(&format!("{CLONE}/target/debian/{name}"), std::fs::read(&package)?, 0o644)?;
-        desk.is_seen("before the installation")?;
-        typed(desk, "sudo apt install ./target/debian/tunwarden_*.deb", 0)?;
-        desk.close()?;
-        typed(desk, "tunwarden status", 3)?;
-        desk.tried_in_vain("it is installed")?;
+        desktop.machine.file(&format!("{CLONE}/target/debian/{name}"), std::fs::read(&package)?, 0o644)?;
+        desktop.is_seen("before the installation")?;
+        typed(desktop, "sudo apt install ./target/debian/tunwarden_*.deb", 0)?;
+        desktop.close()?;
+        typed(desktop, "tunwarden status", 3)?;
+        desktop.check_new_attempts("it is installed")?;
 
-        typed(desk, "sudo tunwarden pause 5m", 0)?;
-        desk.is_seen("in a pause")?;
-        desk.machine.succeed(["tunwarden", "resume"])?;
-        desk.close()?;
-        typed(desk, "sudo tunwarden pause --for portal", 0)?;
-        desk.tried_in_vain("what is no sign-in page")?;
+        typed(desktop, "sudo tunwarden pause 5m", 0)?;
+        desktop.is_seen("in a pause")?;
+        desktop.machine.succeed(["tunwarden", "resume"])?;
+        desktop.close()?;
+        typed(desktop, "sudo tunwarden pause --for portal", 0)?;
+        desktop.check_new_attempts("what is no sign-in page")?;
 
-        typed(desk, "sudo tunwarden release", 0)?;
-        desk.is_seen("after the release")?;
-        desk.machine.reboot()?;
-        desk.close()?;
-        desk.wait_for_state("locked")?;
-        desk.tried_in_vain("until the next boot")?;
-        typed(desk, "sudo tunwarden release", 0)?;
-        typed(desk, "sudo systemctl disable tunwarden tunwarden-lock", 0)?;
-        desk.machine.reboot()?;
-        desk.is_seen("no boot locks")?;
-        desk.machine.shell(&format!("systemctl enable --quiet --now {UNITS}"))?;
-        desk.close()?;
-        desk.wait_for_state("locked")?;
-        desk.tried_in_vain("both are enabled")?;
+        typed(desktop, "sudo tunwarden release", 0)?;
+        desktop.is_seen("after the release")?;
+        desktop.machine.reboot()?;
+        desktop.close()?;
+        desktop.wait_for_state("locked")?;
+        desktop.check_new_attempts("until the next boot")?;
+        typed(desktop, "sudo tunwarden release", 0)?;
+        typed(desktop, "sudo systemctl disable tunwarden tunwarden-lock", 0)?;
+        desktop.machine.reboot()?;
+        desktop.is_seen("no boot locks")?;
+        desktop.machine.shell(&format!("systemctl enable --quiet --now {UNITS}"))?;
+        desktop.close()?;
+        desktop.wait_for_state("locked")?;
+        desktop.check_new_attempts("both are enabled")?;
 
-        goes_on(desk, &OTHERS, || {
-            let said = typed(desk, "sudo apt remove tunwarden", 0)?;
+        goes_on(desktop, &OTHERS, || {
+            let said = typed(desktop, "sudo apt remove tunwarden", 0)?;
             // apt prints this line with every removal.
             let questions = said.lines().filter(|line| line.contains("? ")).count();
             ensure!(questions == 1 && said.contains("Do you want to continue?"), "it asks: {said}");
             Ok(())
         })?;
-        desk.is_seen("for good")?;
-        leaves_nothing(&desk.machine, &KEPT)?;
+        desktop.is_seen("for good")?;
+        leaves_nothing(&desktop.machine, &KEPT)?;
         // A session that finds this file does not start the notifier.
-        let autostart = desk.machine.succeed(["cat", KEPT[3]])?;
+        let autostart = desktop.machine.succeed(["cat", KEPT[3]])?;
         ensure!(autostart.contains("\nTryExec=tunwarden\n"), "{autostart}");
-        desk.machine.succeed(["systemctl", "restart", "NetworkManager", "docker"]).map(drop)
+        desktop.machine.succeed(["systemctl", "restart", "NetworkManager", "docker"]).map(drop)
     })
 }
 
 fn a_source_install_comes_and_goes_by_what_the_readme_says(release: Release) -> Result<()> {
     let packages = Packages::new()?;
-    on_a_desk(release, |desk| {
-        has_sudo(&desk.machine)?;
+    on_a_desktop(release, |desktop| {
+        has_sudo(&desktop.machine)?;
         let binary = std::fs::read(packages.binary())?;
-        desk.machine.file(&format!("{CLONE}/target/release/tunwarden"), binary, 0o755)?;
+        desktop.machine.file(&format!("{CLONE}/target/release/tunwarden"), binary, 0o755)?;
         let tar = Command::new("tar").current_dir(ROOT).arg("--create").args(SOURCE).output()?;
-        desk.machine.file("/root/source.tar", tar.stdout, 0o644)?;
-        desk.machine.succeed(["tar", "--extract", "--file=/root/source.tar", "--directory", CLONE])?;
+        desktop.machine.file("/root/source.tar", tar.stdout, 0o644)?;
+        desktop.machine.succeed(["tar", "--extract", "--file=/root/source.tar", "--directory", CLONE])?;
 
-        made(desk, "sudo make install")?;
-        typed(desk, "tunwarden check", 0)?;
-        desk.is_seen("nothing is started")?;
-        goes_on(desk, &OTHERS, || {
-            typed(desk, "sudo systemctl enable --now tunwarden-lock tunwarden", 0).map(drop)
+        made(desktop, "sudo make install")?;
+        typed(desktop, "tunwarden check", 0)?;
+        desktop.is_seen("nothing is started")?;
+        goes_on(desktop, &OTHERS, || {
+            typed(desktop, "sudo systemctl enable --now tunwarden-lock tunwarden", 0).map(drop)
         })?;
-        desk.close()?;
-        desk.wait_for_state("locked")?;
-        typed(desk, "sudo tunwarden reload", 0)?;
-        desk.tried_in_vain("from then on")?;
-        typed(desk, "nmcli connection up lab", 0)?;
-        desk.wait_for_state("protected")?;
-        desk.flows()?;
-        desk.tried_in_vain("with a VPN")?;
-        desk.machine.reboot()?;
-        desk.wait_for_state("locked")?;
-        desk.tried_in_vain("the machine was booted")?;
+        desktop.close()?;
+        desktop.wait_for_state("locked")?;
+        typed(desktop, "sudo tunwarden reload", 0)?;
+        desktop.check_new_attempts("from then on")?;
+        typed(desktop, "nmcli connection up lab", 0)?;
+        desktop.wait_for_state("protected")?;
+        desktop.flows()?;
+        desktop.check_new_attempts("with a VPN")?;
+        desktop.machine.reboot()?;
+        desktop.wait_for_state("locked")?;
+        desktop.check_new_attempts("the machine was booted")?;
 
-        goes_on(desk, &OTHERS, || made(desk, "sudo make uninstall"))?;
-        desk.is_seen("for good")?;
-        leaves_nothing(&desk.machine, &KEPT[..3])?;
+        goes_on(desktop, &OTHERS, || made(desktop, "sudo make uninstall"))?;
+        desktop.is_seen("for good")?;
+        leaves_nothing(&desktop.machine, &KEPT[..3])?;
         // The network services no longer require a unit that is gone.
-        desk.machine.succeed(["systemctl", "restart", "NetworkManager", "docker"]).map(drop)
+        desktop.machine.succeed(["systemctl", "restart", "NetworkManager", "docker"]).map(drop)
     })
 }
 
 /// Types a command on a terminal, and answers `y` to every question.
-fn typed(desk: &Desk, line: &str, expected: i32) -> Result<String> {
+fn typed(desktop: &DesktopMachine, line: &str, expected: i32) -> Result<String> {
     let own = line.replace(" lab", " NAME");
     ensure!(README.contains(&own), "the README does not say: {own}");
     let script = format!("cd {CLONE}; yes | head -n 20 | script -qefc '{line}' /dev/null 2>&1");
-    let output = desk.machine.command(["bash", "-c", &script])?.run()?;
+    let output = desktop.machine.command(["bash", "-c", &script])?.run()?;
     let said = output.stdout;
     ensure!(output.status.code() == Some(expected), "{line}: {}: {said}", output.status);
     Ok(said)
 }
 
 /// The commands that `make` would run. The machine has no `make`.
-fn made(desk: &Desk, line: &str) -> Result<()> {
+fn made(desktop: &DesktopMachine, line: &str) -> Result<()> {
     ensure!(README.contains(line), "the README does not say: {line}");
     let target = line.trim_start_matches("sudo make ");
     let mut make = Command::new("make");
@@ -150,8 +150,8 @@ fn made(desk: &Desk, line: &str) -> Result<()> {
     make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL");
     let recipe =
         succeed(make.current_dir(ROOT).args(["--dry-run", "--no-print-directory", "DESTDIR=", target]))?;
-    desk.machine.file("/root/recipe", format!("cd {CLONE}\n{recipe}"), 0o644)?;
-    desk.machine.succeed(["sh", "-e", "/root/recipe"]).map(drop)
+    desktop.machine.file("/root/recipe", format!("cd {CLONE}\n{recipe}"), 0o644)?;
+    desktop.machine.succeed(["sh", "-e", "/root/recipe"]).map(drop)
 }
 
 /// Installs a stand-in for sudo: the person at the terminal is already root.

@@ -7,14 +7,14 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tunwarden_lab::{Lab, Release, WholeMachine, wait_for, with_lab};
 
-use crate::desk::SOON;
+use crate::desktop::SOON;
 use crate::on_each_release;
 use crate::support::package::Packages;
 
 on_each_release!(a_port_that_ufw_closes_never_answers_from_installation_to_purge);
 
 /// A port that ufw closes, and one that it opens.
-const SHUT: u16 = 8080;
+const CLOSED_PORT: u16 = 8080;
 const OPEN: u16 = 8081;
 
 /// Programs that listen on both ports from the start of every boot.
@@ -64,7 +64,7 @@ impl Guarded<'_> {
     /// Checks that the LAN sees what ufw lets it see.
     fn is_closed(&self, when: &str) -> Result<()> {
         self.await_open(OPEN, when)?;
-        let shut = self.answers(SHUT)?;
+        let shut = self.answers(CLOSED_PORT)?;
         ensure!(shut == [false; 2], "{when}: the shut port answers: {shut:?}");
         let status = self.machine.succeed(["ufw", "status"])?;
         ensure!(status.contains("Status: active"), "{when}: {status}");
@@ -93,7 +93,7 @@ fn a_port_that_ufw_closes_never_answers_from_installation_to_purge(release: Rele
         let machine = lab.whole_machine(release)?;
         let addresses = addresses(&machine)?;
         let mut guarded = Guarded { lab, machine, addresses };
-        let told = story(&mut guarded, &package);
+        let told = scenario(&mut guarded, &package);
         if told.is_err() {
             eprintln!("{}", guarded.machine.journal());
         }
@@ -108,7 +108,7 @@ fn addresses(machine: &WholeMachine) -> Result<[String; 2]> {
     Ok([link.host.addr().to_string(), local.context("no unique local address")?.to_string()])
 }
 
-fn story(guarded: &mut Guarded<'_>, package: &[u8]) -> Result<()> {
+fn scenario(guarded: &mut Guarded<'_>, package: &[u8]) -> Result<()> {
     guarded.machine.file("/etc/systemd/system/listener@.service", LISTENER, 0o644)?;
     guarded.machine.power_on()?;
     guarded.machine.succeed([
@@ -116,15 +116,15 @@ fn story(guarded: &mut Guarded<'_>, package: &[u8]) -> Result<()> {
         "enable",
         "--now",
         "--quiet",
-        &format!("listener@{SHUT}.service"),
+        &format!("listener@{CLOSED_PORT}.service"),
         &format!("listener@{OPEN}.service"),
     ])?;
-    guarded.await_open(SHUT, "the control: without ufw")?;
+    guarded.await_open(CLOSED_PORT, "the control: without ufw")?;
     guarded.machine.shell("ufw allow 8081/tcp; ufw --force enable; systemctl enable --quiet ufw")?;
     guarded.is_closed("ufw is enabled")?;
     let before = guarded.policies()?;
 
-    let (port, isp) = (SHUT.to_string(), guarded.lab.isp().clone());
+    let (port, isp) = (CLOSED_PORT.to_string(), guarded.lab.isp().clone());
     let ask = ["bash", "-c", ASK, "ask", &port, &guarded.addresses[0], &guarded.addresses[1]];
     let mut asking = isp.spawn(ask)?;
     asking.wait_for_line("asked", SOON)?;

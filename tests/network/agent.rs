@@ -9,13 +9,13 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::journal::{Journal, in_journal};
-use support::story::{Desktop, allowance, set};
+use support::leak_test::{Desktop, allowance, set};
 use support::{SOON, TUNWARDEN, bus, chain, status, tunwarden, wait_for_state};
 use tunwarden_lab::{TAG_MARK, wait_for, wait_until, with_lab};
 
 /// Kills the agent while the floods continue, and starts it again. Checks that the state and its start time
 /// are the same as before.
-fn dies_and_returns(desktop: &mut Desktop<'_>, state: &str) -> Result<()> {
+fn kill_and_restart_agent(desktop: &mut Desktop<'_>, state: &str) -> Result<()> {
     let before = wait_for_state(desktop.lab, state)?;
     let (states, losses) = (desktop.signals.states().len(), desktop.signals.losses().len());
     desktop.agent.kill()?;
@@ -49,16 +49,16 @@ fn an_agent_killed_in_any_state_leaves_the_rules_and_finds_the_state_again() -> 
         let start = support::seconds();
         let mut desktop = Desktop::new(lab, "")?;
         ensure!(status(lab)?["since"].as_u64() >= Some(start), "locked since the first agent began");
-        dies_and_returns(&mut desktop, "locked")?;
+        kill_and_restart_agent(&mut desktop, "locked")?;
         desktop.server.silence()?;
         desktop.nm.nmcli(["--wait", "0", "connection", "up", "lab"])?;
-        dies_and_returns(&mut desktop, "connecting")?;
+        kill_and_restart_agent(&mut desktop, "connecting")?;
         desktop.server.resume()?;
         desktop.signals.wait_for("protected", 1)?;
-        dies_and_returns(&mut desktop, "protected")?;
+        kill_and_restart_agent(&mut desktop, "protected")?;
         desktop.carries()?;
         lab.host().signal_all("openvpn", Signal::SIGKILL)?;
-        dies_and_returns(&mut desktop, "lost")?;
+        kill_and_restart_agent(&mut desktop, "lost")?;
 
         desktop.connect()?;
         desktop.agent.kill()?;
@@ -81,20 +81,20 @@ fn a_pause_ends_by_the_kernels_clock_when_no_agent_runs() -> Result<()> {
     with_lab(|lab| {
         let mut desktop = Desktop::new(lab, "")?;
         ensure!(tunwarden(lab, ["pause", "60s"])?.status.success());
-        dies_and_returns_paused(&mut desktop)?;
+        kill_and_restart_paused_agent(&mut desktop)?;
         for verb in ["resume", "lock"] {
             ensure!(tunwarden(lab, ["pause", "60s"])?.status.success());
-            desktop.story.is_seen("a pause")?;
+            desktop.leak_test.is_seen("a pause")?;
             ensure!(tunwarden(lab, [verb])?.status.success());
-            desktop.story.close()?;
+            desktop.leak_test.close()?;
             desktop.check_state("locked", verb)?;
         }
 
         ensure!(tunwarden(lab, ["pause", "20s"])?.status.success());
-        desktop.story.is_seen("an open pause")?;
+        desktop.leak_test.is_seen("an open pause")?;
         desktop.agent.kill()?;
-        desktop.story.await_silence()?;
-        desktop.story.close()?;
+        desktop.leak_test.await_silence()?;
+        desktop.leak_test.close()?;
         desktop.check("the pause is over and nobody runs")?;
         desktop.agent = support::start_agent(lab)?;
         desktop.check_state("locked", "the pause ended while no agent ran")?;
@@ -102,9 +102,9 @@ fn a_pause_ends_by_the_kernels_clock_when_no_agent_runs() -> Result<()> {
     })
 }
 
-fn dies_and_returns_paused(desktop: &mut Desktop<'_>) -> Result<()> {
+fn kill_and_restart_paused_agent(desktop: &mut Desktop<'_>) -> Result<()> {
     let before = wait_for_state(desktop.lab, "paused")?;
-    desktop.story.is_seen("a pause")?;
+    desktop.leak_test.is_seen("a pause")?;
     desktop.agent.kill()?;
     await_the_next_second(&before)?;
     desktop.agent = support::start_agent(desktop.lab)?;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
+use support::leak_test::{Desktop, set};
 use support::signals::BusSignal;
-use support::story::{Desktop, set};
 use support::{SOON, TUNWARDEN, status, tunwarden, wait_for_state};
 use tunwarden_lab::{Lab, wait_for, with_lab};
 

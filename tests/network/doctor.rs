@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use support::foreign::{DOCKER_28, UFW};
-use support::story::set;
+use support::leak_test::set;
 use support::{SOON, TUNWARDEN, agent, bus, tunwarden, wait_for_state};
 use tunwarden_lab::{Lab, wait_for, with_lab};
 
@@ -131,22 +131,24 @@ fn the_doctor_says_when_the_second_reader_sees_something_else_and_when_it_hangs(
         locked(lab, "auto")?;
         let host = lab.host();
         // The first reader uses iptables-save, so a fake iptables deceives only the second one.
-        let stand_in = |script: &str| {
+        let replace_ip6tables = |script: &str| {
             host.file_with_mode("/run/stand-in", &format!("#!/bin/sh\n{script}\n"), 0o755)?;
             host.succeed(["ln", "-sf", "/run/stand-in", "/etc/alternatives/ip6tables"]).map(drop)
         };
 
-        stand_in("case \"$*\" in *-C*FORWARD*IPV6*) exit 1;; esac; exec /usr/sbin/ip6tables-nft \"$@\"")?;
+        replace_ip6tables(
+            "case \"$*\" in *-C*FORWARD*IPV6*) exit 1;; esac; exec /usr/sbin/ip6tables-nft \"$@\"",
+        )?;
         ensure!(found(lab)?.contains("readers-disagree"), "{:?}", found(lab)?);
         let said = tunwarden(lab, ["doctor"])?.stdout;
         let jump = "only our own reader sees ip6tables filter: the jump from FORWARD to DOCKER_VPN_IPV6";
         ensure!(said.contains(jump) && !said.contains("; and"), "{said}");
 
-        stand_in("exit 4")?;
+        replace_ip6tables("exit 4")?;
         let said = tunwarden(lab, ["doctor"])?.stdout;
         ensure!(said.contains("ip6tables cannot list the table filter"), "{said}");
 
-        stand_in("echo $$ >/run/hangs; exec sleep 600")?;
+        replace_ip6tables("echo $$ >/run/hangs; exec sleep 600")?;
         let said = tunwarden(lab, ["doctor"])?.stdout;
         ensure!(said.contains("has failed: iptables did not answer it within"), "{said}");
         let left = host.run(["sh", "-c", "kill -0 $(cat /run/hangs)"])?;

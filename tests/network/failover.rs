@@ -6,8 +6,8 @@ use crate::support;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use support::openvpn::{becomes, connect, contract, flows, hooked, pressure, protected_by};
-use support::story::{Desktop, allowance, contract as of_story, set};
+use support::leak_test::{Desktop, allowance, contract as contract_of_servers, set};
+use support::openvpn::{background_traffic, becomes, connect, contract, flows, hooked, protected_by};
 use support::{SOON, agent, bus, wait_for_state};
 use tunwarden_lab::address::OTHER_VPN;
 use tunwarden_lab::openvpn::{ClientOptions, ServerOptions};
@@ -30,7 +30,8 @@ fn goes_on(lab: &Lab) -> Result<()> {
 #[test]
 fn networkmanagers_client_connects_to_the_next_server_by_itself() -> Result<()> {
     with_lab(|lab| {
-        let mut desktop = Desktop::between(lab, CONFIG, lasting(), "198.51.100.7 198.51.100.8")?;
+        let mut desktop =
+            Desktop::with_server_and_remote(lab, CONFIG, lasting(), "198.51.100.7 198.51.100.8")?;
         desktop.connect()?;
         ensure!(allowance(lab)? == set(&[desktop.server.endpoint()]), "the one in use");
         // The other server gives the same addresses. Only then can the unprivileged client keep its address.
@@ -41,7 +42,7 @@ fn networkmanagers_client_connects_to_the_next_server_by_itself() -> Result<()> 
         goes_on(lab)?;
         ensure!(allowance(lab)? == set(&[other.endpoint()]), "the one in use now: {:?}", allowance(lab)?);
         desktop.carries()?;
-        desktop.story.check("after the fail-over", &of_story(&[&desktop.server, &other])?)?;
+        desktop.leak_test.check("after the fail-over", &contract_of_servers(&[&desktop.server, &other])?)?;
         // The agent removes the route with the VPN that needed it.
         desktop.nm.down("lab")?;
         wait_for_state(lab, "locked")?;
@@ -62,7 +63,7 @@ fn a_plain_client_connects_to_its_next_remote() -> Result<()> {
         let other = lab.openvpn_server(ServerOptions { address: OTHER_VPN, pool, ..lasting() })?;
         let config = "[bootstrap]\nservers = [\"198.51.100.7\", \"198.51.100.8\"]\n[vpn]\nsilence = \"5s\"\n";
         let agent = agent(lab, config)?;
-        let _floods = pressure(lab)?;
+        let _floods = background_traffic(lab)?;
         let options = ClientOptions::of(&server).or(&other).user("nobody").persist();
         let _client = connect(lab, &hooked(lab, options)?)?;
         protected_by(lab, &server)?;

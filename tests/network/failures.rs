@@ -3,8 +3,8 @@
 use crate::support;
 
 use anyhow::{Result, ensure};
+use support::leak_test::{Desktop, LeakTest, contract};
 use support::nft::{fake_tool, owner_of};
-use support::story::{Desktop, Story, contract};
 use support::{SOON, TUNWARDEN, agent, bus, status, tunwarden, wait_for_state};
 use tunwarden_lab::{Lab, wait_for, with_lab};
 
@@ -14,21 +14,21 @@ const STATE: &str = "/var/lib/tunwarden";
 fn closes_on_a_disk(prepare: &str, said: &str) -> Result<()> {
     with_lab(|lab| {
         lab.host().succeed(["sh", "-euc", prepare])?;
-        let (mut story, contract) = (Story::begin(lab)?, contract(&[])?);
+        let (mut leak_test, contract) = (LeakTest::begin(lab)?, contract(&[])?);
         let _bus = bus(lab)?;
         // The agent has a server to store.
         lab.host().file("/etc/openvpn/client/lab.conf", "client\nremote 198.51.100.7 1194 udp\n")?;
         let mut agent = agent(lab, "")?;
-        story.close()?;
+        leak_test.close()?;
         wait_for_state(lab, "locked")?;
         agent.wait_for_line(said, SOON)?;
-        story.check("the agent runs on such a disk", &contract)?;
+        leak_test.check("the agent runs on such a disk", &contract)?;
         let lock = tunwarden(lab, ["lock"])?;
         ensure!(lock.status.success(), "lock: {lock:?}");
         agent.kill()?;
         let lock = tunwarden(lab, ["lock"])?;
         ensure!(lock.status.success(), "lock without an agent: {lock:?}");
-        story.check("the lock alone on such a disk", &contract)
+        leak_test.check("the lock alone on such a disk", &contract)
     })
 }
 
@@ -62,13 +62,13 @@ fn hide(lab: &Lab, programs: &str) -> Result<()> {
 #[test]
 fn without_ip6tables_ipv6_is_closed_and_ipv4_has_its_rules() -> Result<()> {
     with_lab(|lab| {
-        let (mut story, contract) = (Story::begin(lab)?, contract(&[])?);
+        let (mut leak_test, contract) = (LeakTest::begin(lab)?, contract(&[])?);
         hide(lab, "ip6tables ip6tables-save ip6tables-restore")?;
         let _bus = bus(lab)?;
         let mut agent = agent(lab, ONE_LAYER)?;
         agent.wait_for_line("apt install iptables", SOON)?;
-        story.close()?;
-        story.check("there is no ip6tables", &contract)?;
+        leak_test.close()?;
+        leak_test.check("there is no ip6tables", &contract)?;
         ensure!(status(lab)?["enforced"] == false, "it claims rules that are not there");
         // IPv4 has its rules: the host reaches the LAN.
         let _echo = lab.isp().udp_echo("10.0.0.5:7000")?;
@@ -81,7 +81,7 @@ fn without_ip6tables_ipv6_is_closed_and_ipv4_has_its_rules() -> Result<()> {
             let rules = lab.host().succeed(["ip", "-6", "rule"])?;
             Ok((!rules.contains("prohibit")).then_some(()))
         })?;
-        story.check("ip6tables is back", &contract)
+        leak_test.check("ip6tables is back", &contract)
     })
 }
 
@@ -89,10 +89,10 @@ fn without_ip6tables_ipv6_is_closed_and_ipv4_has_its_rules() -> Result<()> {
 #[test]
 fn a_pause_that_could_not_be_put_in_force_is_not_kept() -> Result<()> {
     with_lab(|lab| {
-        let (mut story, contract) = (Story::begin(lab)?, contract(&[])?);
+        let (mut leak_test, contract) = (LeakTest::begin(lab)?, contract(&[])?);
         let _bus = bus(lab)?;
         let mut agent = agent(lab, ONE_LAYER)?;
-        story.close()?;
+        leak_test.close()?;
         wait_for_state(lab, "locked")?;
         hide(lab, "iptables-restore ip6tables-restore")?;
         let pause = tunwarden(lab, ["pause", "60s"])?;
@@ -104,7 +104,7 @@ fn a_pause_that_could_not_be_put_in_force_is_not_kept() -> Result<()> {
         ensure!(said["enforced"] == true && said["verdict"] == "locked", "the kernel is locked: {said}");
         let _agent = support::start_agent(lab)?;
         wait_for_state(lab, "locked")?;
-        story.check("a pause that was refused", &contract)
+        leak_test.check("a pause that was refused", &contract)
     })
 }
 
@@ -174,7 +174,7 @@ fn refused_pauses_change_nothing(desktop: &Desktop<'_>, why: &str) -> Result<()>
 fn a_pause_opens(desktop: &Desktop<'_>) -> Result<()> {
     ensure!(tunwarden(desktop.lab, ["pause", "60s"])?.status.success());
     desktop.nm.down("lab")?;
-    desktop.story.is_seen("a pause")
+    desktop.leak_test.is_seen("a pause")
 }
 
 /// The same for a pause that these tools refuse.
@@ -236,22 +236,22 @@ const REFUSING: &str = r#"
 fn a_pause_that_ipv6_refuses_opens_no_ipv4_with_one_layer() -> Result<()> {
     with_lab(|lab| {
         fake_tool(lab, "ip6tables-restore", WITHOUT_TIME)?;
-        let (mut story, contract) = (Story::begin(lab)?, contract(&[])?);
+        let (mut leak_test, contract) = (LeakTest::begin(lab)?, contract(&[])?);
         let _bus = bus(lab)?;
         let _agent = agent(lab, ONE_LAYER)?;
-        story.close()?;
+        leak_test.close()?;
         wait_for_state(lab, "locked")?;
         lab.host().file("/run/without-time", "")?;
         for pause in [["pause", "20s"], ["pause", "--for=portal"]] {
             let pause = tunwarden(lab, pause)?;
             ensure!(pause.status.code() == Some(1), "it says that it is paused: {pause:?}");
             ensure!(pause.stderr.contains("RULE_APPEND failed"), "it does not say why: {pause:?}");
-            story.check("a pause that IPv6 refuses", &contract)?;
+            leak_test.check("a pause that IPv6 refuses", &contract)?;
             ensure!(status(lab)?["enforced"] == true, "{}", status(lab)?);
         }
         lab.host().succeed(["rm", "/run/without-time"])?;
         ensure!(tunwarden(lab, ["pause", "60s"])?.status.success());
-        story.is_seen("the control: a pause of a kernel that takes the rules")
+        leak_test.is_seen("the control: a pause of a kernel that takes the rules")
     })
 }
 
@@ -262,10 +262,10 @@ fn a_pause_beside_a_family_that_cannot_be_read_opens_nothing() -> Result<()> {
         for program in ["ip6tables-save", "ip6tables"] {
             fake_tool(lab, program, REFUSING)?;
         }
-        let (mut story, contract) = (Story::begin(lab)?, contract(&[])?);
+        let (mut leak_test, contract) = (LeakTest::begin(lab)?, contract(&[])?);
         let _bus = bus(lab)?;
         let _agent = agent(lab, ONE_LAYER)?;
-        story.close()?;
+        leak_test.close()?;
         wait_for_state(lab, "locked")?;
         lab.host().file("/run/refuses", "")?;
         // The first pause starts from known rules, the next ones from unknown rules.
@@ -273,7 +273,7 @@ fn a_pause_beside_a_family_that_cannot_be_read_opens_nothing() -> Result<()> {
             let pause = tunwarden(lab, ["pause", "20s"])?;
             ensure!(pause.status.code() == Some(1), "it says that it is paused: {pause:?}");
             ensure!(pause.stderr.contains("nothing was opened"), "it does not say so: {pause:?}");
-            story.check("a pause while IPv6 cannot be read", &contract)?;
+            leak_test.check("a pause while IPv6 cannot be read", &contract)?;
         }
 
         lab.host().succeed(["rm", "/run/refuses"])?;
@@ -281,7 +281,7 @@ fn a_pause_beside_a_family_that_cannot_be_read_opens_nothing() -> Result<()> {
             Ok((status(lab)?["enforced"] == true).then_some(()))
         })?;
         ensure!(tunwarden(lab, ["pause", "60s"])?.status.success());
-        story.is_seen("the control: a pause of a kernel that can be read")
+        leak_test.is_seen("the control: a pause of a kernel that can be read")
     })
 }
 

@@ -61,7 +61,7 @@ fn check_jumps(lab: &Lab, backend: Backend, family: &str) -> Result<()> {
 
 /// Rules that other programs add while tunwarden's rules are in force. After the next check none of them may
 /// come before tunwarden's.
-const MEDDLING: [&str; 5] = [
+const FOREIGN_RULES: [&str; 5] = [
     "-I OUTPUT 1 -o eth0 -j ACCEPT",
     "-I INPUT 1 -p tcp -m tcp --dport 8080 -j ACCEPT",
     "-I FORWARD 1 -i docker0 -j ACCEPT",
@@ -69,7 +69,7 @@ const MEDDLING: [&str; 5] = [
     "-A OUTPUT -d 192.0.2.9/32 -j REJECT",
 ];
 
-fn among_others(backend: Backend, docker: &str) -> Result<()> {
+fn first_among_foreign_rules(backend: Backend, docker: &str) -> Result<()> {
     with_lab(|lab| {
         for family in FAMILIES {
             let neutral = if family == "ip6tables" { "fd00:9::9/128" } else { "192.0.2.7/32" };
@@ -84,7 +84,7 @@ fn among_others(backend: Backend, docker: &str) -> Result<()> {
         ensure!(locked == before, "locking changed what others hold: {locked:#?}");
         for family in FAMILIES {
             check_jumps(lab, backend, family)?;
-            for change in MEDDLING {
+            for change in FOREIGN_RULES {
                 let neutral = if family == "ip6tables" { "fd00:9::8/128" } else { "192.0.2.9/32" };
                 backend.change(lab, family, &change.replace("192.0.2.9/32", neutral))?;
             }
@@ -120,22 +120,22 @@ fn release(lab: &Lab, backend: Backend) -> Result<()> {
 
 #[test]
 fn we_come_first_and_others_keep_their_rules_with_nft_and_docker_20() {
-    among_others(Backend::Nft, DOCKER_20).unwrap();
+    first_among_foreign_rules(Backend::Nft, DOCKER_20).unwrap();
 }
 
 #[test]
 fn we_come_first_and_others_keep_their_rules_with_nft_and_docker_28() {
-    among_others(Backend::Nft, DOCKER_28).unwrap();
+    first_among_foreign_rules(Backend::Nft, DOCKER_28).unwrap();
 }
 
 #[test]
 fn we_come_first_and_others_keep_their_rules_with_legacy_and_docker_20() {
-    among_others(Backend::Legacy, DOCKER_20).unwrap();
+    first_among_foreign_rules(Backend::Legacy, DOCKER_20).unwrap();
 }
 
 #[test]
 fn we_come_first_and_others_keep_their_rules_with_legacy_and_docker_28() {
-    among_others(Backend::Legacy, DOCKER_28).unwrap();
+    first_among_foreign_rules(Backend::Legacy, DOCKER_28).unwrap();
 }
 
 fn a_refused_commit_closes(backend: Backend, from: From) -> Result<()> {

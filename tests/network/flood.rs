@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
-use support::story::{Desktop, allowance, set};
+use support::leak_test::{Desktop, allowance, set};
 use support::{SOON, status, wait_for_state};
 use tunwarden_lab::{Lab, Process, wait_for, with_lab};
 
@@ -25,13 +25,13 @@ const AT_ONCE: usize = 64;
 fn flooder(lab: &Lab, kind: &str) -> Result<Process> {
     let program = std::env::current_exe()?;
     let program = program.to_str().context("a path in UTF-8")?;
-    let words = [program, "--exact", "flood::the_other_half_floods", "--ignored", "--nocapture"];
+    let words = [program, "--exact", "flood::the_other_process_floods", "--ignored", "--nocapture"];
     lab.host().command(words).env(KIND, kind).user("nobody").spawn()
 }
 
 #[test]
 #[ignore = "started by the test below, as another user in its laboratory"]
-fn the_other_half_floods() -> Result<()> {
+fn the_other_process_floods() -> Result<()> {
     let kind = std::env::var(KIND)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -57,7 +57,7 @@ fn the_other_half_floods() -> Result<()> {
 }
 
 /// Unexpected messages of 30 MiB: calls of every kind, and signals to each program on the bus.
-async fn giants(connection: &zbus::Connection) -> Result<()> {
+async fn oversized_messages(connection: &zbus::Connection) -> Result<()> {
     use zbus::message::{Flags, Message};
     let (name, path) = ("org.tunwarden.Agent1", "/org/tunwarden/Agent1");
     let properties = "org.freedesktop.DBus.Properties";
@@ -76,7 +76,7 @@ async fn giants(connection: &zbus::Connection) -> Result<()> {
         call(properties, "Set").build(&(name, "State", zbus::Variant::from(&*large)))?,
         call(properties, "GetAll").build(&large)?,
     ];
-    for call in calls.iter().cycle().take(GIANT_CALLS) {
+    for call in calls.iter().cycle().take(OVERSIZED_CALLS) {
         connection.send(call).await?;
     }
     let names = zbus::fdo::DBusProxy::new(connection).await?.list_names().await?;
@@ -88,16 +88,16 @@ async fn giants(connection: &zbus::Connection) -> Result<()> {
 }
 
 /// Number of calls of 30 MiB.
-const GIANT_CALLS: usize = 24;
+const OVERSIZED_CALLS: usize = 24;
 
 /// Starts this test program again as an ordinary user that sends giant messages.
 #[test]
 #[ignore = "started by the test below, as another user in its laboratory"]
-fn the_other_half_sends_giants() -> Result<()> {
+fn the_other_process_sends_oversized_messages() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let connection = zbus::Connection::system().await?;
-        giants(&connection).await?;
+        oversized_messages(&connection).await?;
         // The bus answers this call after it has delivered all of them.
         call(&connection, "GetAll").await?;
         println!("the agent has answered");
@@ -106,22 +106,33 @@ fn the_other_half_sends_giants() -> Result<()> {
 }
 
 #[test]
-fn giant_messages_of_ordinary_users_take_no_memory() -> Result<()> {
+fn oversized_messages_of_ordinary_users_take_no_memory() -> Result<()> {
     with_lab(|lab| {
         let desktop = Desktop::new(lab, "")?;
         desktop.connect()?;
         let before = most_memory(&desktop.agent)?;
         let program = std::env::current_exe()?;
         let program = program.to_str().context("a path in UTF-8")?;
-        let words = [program, "--exact", "flood::the_other_half_sends_giants", "--ignored", "--nocapture"];
-        let giants = lab.host().command(words).user("nobody").run()?;
-        ensure!(giants.stdout.contains("the agent has answered"), "{} {}", giants.stdout, giants.stderr);
+        let words = [
+            program,
+            "--exact",
+            "flood::the_other_process_sends_oversized_messages",
+            "--ignored",
+            "--nocapture",
+        ];
+        let oversized_messages = lab.host().command(words).user("nobody").run()?;
+        ensure!(
+            oversized_messages.stdout.contains("the agent has answered"),
+            "{} {}",
+            oversized_messages.stdout,
+            oversized_messages.stderr
+        );
         let after = most_memory(&desktop.agent)?;
         println!("at most {before} KiB before, {after} KiB after, {} KiB now", memory(&desktop.agent)?);
         ensure!(after < before + 32 * 1024, "from {before} KiB to {after} KiB");
         // The control: the messages arrived.
         let left_out = said(&desktop.agent, "left out the body of a message of");
-        ensure!(left_out > GIANT_CALLS, "{left_out} messages came");
+        ensure!(left_out > OVERSIZED_CALLS, "{left_out} messages came");
         ensure!(status(lab)?["state"] == "protected", "{}", status(lab)?);
         desktop.check("giant messages")
     })

@@ -4,8 +4,8 @@
 use crate::support;
 
 use anyhow::{Context, Result, ensure};
+use support::leak_test::Desktop;
 use support::openvpn::{CONNECT, connect, hooked, protected_by};
-use support::story::Desktop;
 use support::{SOON, chain, status, tunwarden, wait_for_state};
 use tunwarden_lab::address::OTHER_VPN;
 use tunwarden_lab::openvpn::{ClientOptions, READY, ServerOptions};
@@ -195,7 +195,7 @@ fn huge_reports_are_refused(lab: &Lab) -> Result<()> {
 fn a_profile_that_is_not_named_never_becomes_an_endpoint_or_a_tunnel() -> Result<()> {
     with_lab(|lab| {
         let desktop = Desktop::new(lab, "[vpn]\nconnections = [\"lab\"]\n")?;
-        let one = support::story::set(&[desktop.server.endpoint()]);
+        let one = support::leak_test::set(&[desktop.server.endpoint()]);
         support::wait_for_allowance(lab, &one)?;
         let other = lab.openvpn_server(ServerOptions {
             address: OTHER_VPN,

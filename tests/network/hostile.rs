@@ -7,7 +7,9 @@ use crate::support;
 
 use anyhow::{Result, ensure};
 use serde_json::json;
-use support::openvpn::{PRESSURE, becomes, connect, contract, endpoint, flows, hooked, pressure, seen};
+use support::openvpn::{
+    BACKGROUND_TAG, background_traffic, becomes, connect, contract, endpoint, flows, hooked, seen,
+};
 use support::{SOON, TUNWARDEN, agent, bus, chain, status, wait_for_state};
 use tunwarden_lab::openvpn::{ClientOptions, ServerOptions};
 use tunwarden_lab::{Cmd, Lab, Output, Uplink, wait_for, with_lab};
@@ -43,7 +45,7 @@ fn all(lab: &Lab) -> Result<String> {
 }
 
 /// Checks that the hook exits 0, and executes and changes nothing.
-fn harmless(lab: &Lab, what: &str, command: &Cmd) -> Result<Output> {
+fn check_harmless(lab: &Lab, what: &str, command: &Cmd) -> Result<Output> {
     let before = all(lab)?;
     let output = command.run()?;
     ensure!(output.status.code() == Some(0), "{what}: {:?}", output.status);
@@ -59,7 +61,7 @@ fn a_hostile_environment_changes_nothing_and_the_hook_exits_0() {
         let capture = lab.capture()?;
         let _bus = bus(lab)?;
         let agent = agent(lab, "[bootstrap]\nservers = [\"198.51.100.7\"]\n")?;
-        let _pressure = pressure(lab)?;
+        let _pressure = background_traffic(lab)?;
         let refused: [(&str, &str, &str); 18] = [
             ("dev", "tun0; id", "an interface name"),
             ("dev", "`touch /run/pwned`", "an interface name"),
@@ -81,7 +83,7 @@ fn a_hostile_environment_changes_nothing_and_the_hook_exits_0() {
             ("trusted_ip", &"9".repeat(4096), "at most"),
         ];
         for (key, value, why) in refused {
-            let output = harmless(lab, &format!("{key}={value:.60}"), &hook(lab, &[(key, value)]))?;
+            let output = check_harmless(lab, &format!("{key}={value:.60}"), &hook(lab, &[(key, value)]))?;
             let said = format!("{}{}", output.stderr, output.stdout);
             let log = agent.log();
             let last = log.lines().rfind(|line| line.contains("refused a report")).unwrap_or_default();
@@ -89,14 +91,15 @@ fn a_hostile_environment_changes_nothing_and_the_hook_exits_0() {
             ensure!(why == "at most" || last.contains(key), "{key}: the agent said {last:?}");
         }
         // A program on this machine, such as stunnel, carries the VPN on: the report names no server.
-        harmless(lab, "a server on this machine", &hook(lab, &[("trusted_ip", "127.0.0.1")]))?;
+        check_harmless(lab, "a server on this machine", &hook(lab, &[("trusted_ip", "127.0.0.1")]))?;
         for address in ["::1", "ff02::1", "::", "fe80::1%eth0"] {
             let v6 = [("trusted_ip6", address), ("trusted_ip", "")];
-            harmless(lab, address, &hook(lab, &v6))?;
+            check_harmless(lab, address, &hook(lab, &v6))?;
         }
         let script = "trusted_ip=$(printf '\\377\\376') exec \"$0\" hook openvpn";
         let bytes = lab.host().command(["sh", "-c", script, TUNWARDEN]);
-        let output = harmless(lab, "invalid UTF-8", &bytes.env("script_type", "up").env("dev", "tun0"))?;
+        let output =
+            check_harmless(lab, "invalid UTF-8", &bytes.env("script_type", "up").env("dev", "tun0"))?;
         ensure!(output.stderr.contains("UTF-8"), "{output:?}");
 
         // Without an existing interface the hook makes no tunnel, even with all options.
@@ -107,9 +110,9 @@ fn a_hostile_environment_changes_nothing_and_the_hook_exits_0() {
             pushed = pushed.env(&format!("foreign_option_{n}"), &option);
             pushed = pushed.env(&format!("OPENVPN_{n}"), &option).env(&format!("proto_{n}"), &option);
         }
-        harmless(lab, "400 options", &pushed)?;
+        check_harmless(lab, "400 options", &pushed)?;
         for user in ["nobody", "daemon"] {
-            let output = harmless(lab, user, &hook(lab, &[]).user(user))?;
+            let output = check_harmless(lab, user, &hook(lab, &[]).user(user))?;
             ensure!(output.stderr.contains("may report"), "{user}: {output:?}");
         }
         contract(&[])?.endpoint("198.51.100.7:1194/udp")?.check(&capture.stop()?)
@@ -127,10 +130,10 @@ fn with_any_arguments_the_hooks_exit_0_and_change_nothing() {
         for first in hostile {
             for second in ["vpn-up", "vpn-down", "up", "--yes", "`touch /run/pwned`"] {
                 let words = [TUNWARDEN, "hook", "dispatcher", first, second, "more"];
-                harmless(lab, &format!("dispatcher {first} {second}"), &lab.host().command(words))?;
+                check_harmless(lab, &format!("dispatcher {first} {second}"), &lab.host().command(words))?;
             }
             let words = [TUNWARDEN, "hook", "openvpn", first, "--no-such-option"];
-            harmless(lab, &format!("openvpn {first}"), &lab.host().command(words))?;
+            check_harmless(lab, &format!("openvpn {first}"), &lab.host().command(words))?;
         }
         Ok(())
     })
@@ -150,12 +153,12 @@ fn a_card_never_becomes_a_tunnel_even_if_root_says_so() {
             Ok((seen(&capture.so_far()?, "control") >= 20).then_some(()))
         })?;
         let _agent = agent(lab, "[bootstrap]\nservers = [\"198.51.100.7\"]\n")?;
-        let _pressure = pressure(lab)?;
+        let _pressure = background_traffic(lab)?;
         let _card = tagged("card")?.flood(200)?;
         let start = capture.so_far()?.len();
         for device in ["eth0", "lo", "tunusb0"] {
             for script in ["up", "route-up", "ipchange"] {
-                harmless(lab, device, &hook(lab, &[("dev", device), ("script_type", script)]))?;
+                check_harmless(lab, device, &hook(lab, &[("dev", device), ("script_type", script)]))?;
             }
         }
         for tool in ["iptables", "ip6tables"] {
@@ -191,7 +194,7 @@ fn what_a_server_really_pushes_is_not_executed_and_leads_no_traffic_past_the_tun
         let push = push.map(ToOwned::to_owned).into();
         let server = lab.openvpn_server(ServerOptions { push, ..ServerOptions::default() })?;
         let _agent = agent(lab, "")?;
-        let floods = pressure(lab)?;
+        let floods = background_traffic(lab)?;
         // The program that the hooks run next gets the same environment.
         let next = "#!/bin/sh\nenv >/run/environment\n";
         lab.host().file_with_mode("/etc/openvpn/update-resolv-conf", next, 0o755)?;
@@ -207,7 +210,7 @@ fn what_a_server_really_pushes_is_not_executed_and_leads_no_traffic_past_the_tun
         lab.host().udp("10.0.0.1:53")?.tag("dns").count(20).send()?;
         assert!(lab.host().read("/run/pwned").is_err(), "what the server pushed was executed");
         let frames = capture.stop()?;
-        assert_eq!(seen(&frames, PRESSURE) + seen(&frames, "dns"), 0);
+        assert_eq!(seen(&frames, BACKGROUND_TAG) + seen(&frames, "dns"), 0);
         contract(&[&server])?.check(&frames)
     })
     .unwrap();
@@ -227,7 +230,7 @@ fn the_dispatcher_makes_no_tunnel_and_widens_none() {
         nm.add_ethernet(&lab.uplinks()[0])?;
         let config = "[bootstrap]\nservers = [\"198.51.100.7\", \"198.51.100.8\"]\n";
         let mut first = agent(lab, config)?;
-        let _pressure = pressure(lab)?;
+        let _pressure = background_traffic(lab)?;
 
         // A tunnel that no trusted program has reported, like that of an unnamed profile.
         let mut stranger = connect(lab, &ClientOptions::of(&server))?;
@@ -241,7 +244,7 @@ fn the_dispatcher_makes_no_tunnel_and_widens_none() {
         becomes(lab, "protected")?;
         hidden(true)?;
         for action in ["vpn-up", "vpn-down", "vpn-up"] {
-            harmless(lab, action, &dispatch(action))?;
+            check_harmless(lab, action, &dispatch(action))?;
         }
         stranger.stop()?;
         hidden(false)?;
@@ -251,12 +254,12 @@ fn the_dispatcher_makes_no_tunnel_and_widens_none() {
         nm.up("lab")?;
         let status = wait_for_state(lab, "protected")?;
         assert_eq!(status["bootstrap"], json!([endpoint(&server)]));
-        harmless(lab, "vpn-up", &dispatch("vpn-up"))?;
+        check_harmless(lab, "vpn-up", &dispatch("vpn-up"))?;
         flows(lab)?;
         nm.down("lab")?;
         becomes(lab, "locked")?;
         hidden(false)?;
-        harmless(lab, "vpn-down", &dispatch("vpn-down"))?;
+        check_harmless(lab, "vpn-down", &dispatch("vpn-down"))?;
         ensure!(!first.log().contains("lab is lost: "), "the user asked for it, and it was called a loss");
         first.stop()?;
 
@@ -266,7 +269,7 @@ fn the_dispatcher_makes_no_tunnel_and_widens_none() {
         wait_for("the agent tells that the tunnel does not count", SOON, || {
             Ok((support::status(lab)?["left_out"][0]["name"] == "tun0").then_some(()))
         })?;
-        harmless(lab, "vpn-up of a profile not named", &dispatch("vpn-up"))?;
+        check_harmless(lab, "vpn-up of a profile not named", &dispatch("vpn-up"))?;
         assert_eq!(support::status(lab)?["tunnels"], json!([]));
         let answered = wait_for("the verdict of the unnamed tunnel", SOON, || {
             let sent = lab.host().ping(server.tunnel_address()).count(3);

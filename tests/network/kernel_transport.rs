@@ -30,7 +30,7 @@ fn save(lab: &Lab, text: &str) -> Result<()> {
 }
 
 /// Makes a tunnel of the kernel to the peer. Every packet to 10.99.0.1 goes into it, from any user.
-fn stand_in(lab: &Lab) -> Result<()> {
+fn make_vxlan_tunnel(lab: &Lab) -> Result<()> {
     let batch = "link add vx0 type vxlan id 7 remote 198.51.100.9 dstport 51820\n\
                  addr add 10.99.0.2/24 dev vx0\nlink set vx0 up\n\
                  neigh replace 10.99.0.1 lladdr 02:00:00:00:00:01 dev vx0 nud permanent\n";
@@ -75,7 +75,7 @@ fn by(by: &str) -> Value {
 fn without_the_agent_every_packet_is_seen() -> Result<()> {
     with_lab(|lab| {
         let capture = lab.capture()?;
-        stand_in(lab)?;
+        make_vxlan_tunnel(lab)?;
         send(lab, PEER, "nobody", "own")?;
         send(lab, "10.99.0.1:4000", "nobody", "inner")?;
         await_seen(&capture, "own")?;
@@ -89,7 +89,7 @@ fn by_its_mark_a_user_s_packet_passes_in_the_tunnel_and_a_socket_beside_it_does_
         let (bus, capture) = (bus(lab)?, lab.capture()?);
         let _nm = lab.host().network_manager(&bus)?;
         save(lab, &profile(0x7766, PEER))?;
-        stand_in(lab)?;
+        make_vxlan_tunnel(lab)?;
         let _agent = agent(lab, "[tunnel]\ninterfaces = [\"wg+\"]\n")?;
         await_bootstrap(lab, &by("mark 0x7766"))?;
         let rules = chain(lab, "iptables", "VPN_BOOTSTRAP")?;
@@ -120,7 +120,7 @@ fn by_its_mark_a_user_s_packet_passes_in_the_tunnel_and_a_socket_beside_it_does_
 fn by_its_owner_a_user_s_packet_in_the_tunnel_would_be_dropped() -> Result<()> {
     with_lab(|lab| {
         let (_bus, capture) = (bus(lab)?, lab.capture()?);
-        stand_in(lab)?;
+        make_vxlan_tunnel(lab)?;
         let _agent = agent(lab, &format!("[bootstrap]\nservers = [\"{PEER}/udp\"]\n"))?;
         for user in ["nobody", "root"] {
             send(lab, "10.99.0.1:4000", user, user)?;
@@ -137,7 +137,7 @@ fn without_a_mark_a_named_profile_opens_its_exact_endpoint_and_any_other_profile
         let (bus, capture) = (bus(lab)?, lab.capture()?);
         let _nm = lab.host().network_manager(&bus)?;
         save(lab, &profile(0, PEER))?;
-        stand_in(lab)?;
+        make_vxlan_tunnel(lab)?;
         let mut first = agent(lab, "")?;
         wait_for("the agent logs it", SOON, || {
             let said = "wg: its servers are left out: the kernel itself sends its packets";

@@ -6,8 +6,8 @@ use crate::support;
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
+use support::leak_test::{allowance, contract, set};
 use support::openvpn::seen;
-use support::story::{allowance, contract, set};
 use support::{SOON, agent, bus, chain, status, tunwarden, wait_for_allowance, wait_for_state};
 use tunwarden_lab::address::ROUTER;
 use tunwarden_lab::openvpn::{Protocol, ServerOptions};
@@ -16,7 +16,7 @@ use tunwarden_lab::{Capture, Lab, wait_for, with_lab};
 const STORE: &str = "/var/lib/tunwarden/endpoints.json";
 
 /// Root sends packets to an unknown host on the port of a VPN.
-fn to_anybody(lab: &Lab, tag: &str) -> Result<()> {
+fn send_to_unknown_host(lab: &Lab, tag: &str) -> Result<()> {
     lab.host().udp("203.0.113.9:1194")?.tag(tag).count(20).send().map(drop)
 }
 
@@ -35,7 +35,7 @@ fn a_damaged_store_is_not_an_empty_one() -> Result<()> {
             Ok(output.stderr)
         };
         lock()?;
-        to_anybody(lab, "empty")?;
+        send_to_unknown_host(lab, "empty")?;
         await_seen(&capture, "empty").context("the control: nothing is known, and any server may be it")?;
 
         let huge = format!("{{\"a\": \"{}\"}}", "x".repeat(9 << 20));
@@ -51,11 +51,11 @@ fn a_damaged_store_is_not_an_empty_one() -> Result<()> {
             host.file(STORE, damage)?;
             let said = lock()?;
             ensure!(said.contains("endpoints.json is damaged"), "{said}");
-            to_anybody(lab, "damaged")?;
+            send_to_unknown_host(lab, "damaged")?;
         }
         host.file(STORE, &vpn("\"203.0.113.9:1194/udp\""))?;
         lock()?;
-        to_anybody(lab, "whole")?;
+        send_to_unknown_host(lab, "whole")?;
         await_seen(&capture, "whole").context("the control: the same without the lie is read")?;
         // The agent still knows the servers of the configuration, and only those.
         host.file("/etc/tunwarden/config.toml", "[bootstrap]\nservers = [\"198.51.100.8\"]\n")?;
@@ -63,13 +63,13 @@ fn a_damaged_store_is_not_an_empty_one() -> Result<()> {
             host.file(STORE, damage)?;
             lock()?;
             assert_eq!(allowance(lab)?, set(&["198.51.100.8:1194/udp"]), "{damage:.60}");
-            to_anybody(lab, "damaged")?;
+            send_to_unknown_host(lab, "damaged")?;
         }
         host.succeed(["rm", "/etc/tunwarden/config.toml"])?;
         host.succeed(["rm", STORE])?;
         host.succeed(["mkdir", STORE])?;
         ensure!(lock()?.contains("cannot use"), "a folder");
-        to_anybody(lab, "damaged")?;
+        send_to_unknown_host(lab, "damaged")?;
         host.succeed(["rmdir", STORE])?;
 
         // A server name whose addresses are lost with the other file still counts as a known server.
@@ -79,7 +79,7 @@ fn a_damaged_store_is_not_an_empty_one() -> Result<()> {
         host.file("/var/lib/tunwarden/names.json", "{")?;
         let said = lock()?;
         ensure!(said.contains("names.json is damaged") && !said.contains("endpoints.json"), "{said}");
-        to_anybody(lab, "damaged")?;
+        send_to_unknown_host(lab, "damaged")?;
 
         the_agent_replaces_a_damaged_store(lab)?;
         let said = lock()?;
@@ -95,12 +95,12 @@ fn the_agent_replaces_a_damaged_store(lab: &Lab) -> Result<()> {
     lab.host().file(STORE, "{")?;
     let _bus = bus(lab)?;
     let first = agent(lab, "")?;
-    to_anybody(lab, "damaged")?;
+    send_to_unknown_host(lab, "damaged")?;
     ensure!(first.log().contains("endpoints.json is damaged"), "{}", first.log());
     drop(first);
     let _second = agent(lab, "[bootstrap]\nservers = [\"198.51.100.8\"]\n")?;
     wait_for_allowance(lab, &set(&["198.51.100.8:1194/udp"])).context("what the configuration names")?;
-    to_anybody(lab, "damaged")?;
+    send_to_unknown_host(lab, "damaged")?;
     // The agent writes the store again as soon as it learns a server.
     lab.host().file("/etc/openvpn/work.conf", "remote 198.51.100.7\n")?;
     wait_for_allowance(lab, &set(&["198.51.100.7:1194/udp", "198.51.100.8:1194/udp"]))

@@ -6,7 +6,8 @@ use crate::support;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use support::openvpn::{
-    CONNECT, PRESSURE, becomes, connect, contract, endpoint, flows, lost_because, pressure, seen,
+    BACKGROUND_TAG, CONNECT, background_traffic, becomes, connect, contract, endpoint, flows, lost_because,
+    seen,
 };
 use support::{SOON, agent, bus, start_agent, status, tunwarden};
 use tunwarden_lab::openvpn::{ClientOptions, READY, Server, ServerOptions};
@@ -45,9 +46,9 @@ fn a_loss_is_reported_by_the_socket_at_once_and_nothing_leaves_in_clear() -> Res
         let _bus = bus(lab)?;
         let mut server = lab.openvpn_server(ServerOptions::default())?;
         // The control: without an agent the ISP sees the same probes.
-        let floods = pressure(lab)?;
+        let floods = background_traffic(lab)?;
         wait_for("the control: without an agent they leave", SOON, || {
-            Ok((seen(&capture.so_far()?, PRESSURE) > 20).then_some(()))
+            Ok((seen(&capture.so_far()?, BACKGROUND_TAG) > 20).then_some(()))
         })?;
         let mut agent = agent(lab, CONFIG)?;
         let before = capture.so_far()?.len();
@@ -88,7 +89,7 @@ fn a_loss_is_reported_by_the_socket_at_once_and_nothing_leaves_in_clear() -> Res
             flood.await_more(20)?;
         }
         let frames = capture.stop()?.split_off(before);
-        println!("{} frames, {} of the pressure", frames.len(), seen(&frames, PRESSURE));
+        println!("{} frames, {} of the pressure", frames.len(), seen(&frames, BACKGROUND_TAG));
         contract(&[&server])?.check(&frames)
     })
 }

@@ -45,7 +45,7 @@ const PROBES: [(&str, &str, bool); 12] = [
     ("root", "[2001:db8:9::9]:1194", false),
 ];
 
-fn tempt(lab: &Lab) -> Result<()> {
+fn send_probes(lab: &Lab) -> Result<()> {
     for (n, (user, target, _)) in PROBES.iter().enumerate() {
         lab.host().udp(target)?.from_user(user).tag(&format!("probe{n}")).count(3).send()?;
         let mut tcp = lab.host().tcp(target)?;
@@ -71,7 +71,7 @@ fn contract() -> Result<Contract> {
 /// Sends the probes, and checks which of them the ISP captured.
 fn check_packets(lab: &Lab, what: &str) -> Result<()> {
     let capture = lab.capture()?;
-    tempt(lab)?;
+    send_probes(lab)?;
     // Packets to a member of the set arrive last.
     capture.wait_for(3, SOON, |frame| frame.is_tagged("probe3"))?;
     let frames = capture.stop()?;
@@ -85,7 +85,7 @@ fn check_packets(lab: &Lab, what: &str) -> Result<()> {
 fn a_set_holds(backend: Backend) -> Result<()> {
     with_lab(|lab| {
         let capture = lab.capture()?;
-        tempt(lab)?;
+        send_probes(lab)?;
         let open = capture.stop()?;
         for (n, (user, target, _)) in PROBES.iter().enumerate() {
             ensure!(left(&open, n) == 3, "the control failed: {user} to {target}");

@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
+use support::leak_test::LeakTest;
 use support::openvpn::{CONNECT, connect, contract, hooked, protected_by};
-use support::story::Story;
 use support::wireguard::Server;
 use support::{SOON, agent, bus, wait_for_state};
 use tunwarden_lab::openvpn::{ClientOptions, ServerOptions};
@@ -52,15 +52,15 @@ fn a_mesh_works_inside_the_vpn_and_never_past_it() -> Result<()> {
         ensure!(reaches(CONNECT)?.answered == 3, "the mesh carries nothing");
         ensure!(past(&capture.stop()?) > 0, "the control: the mesh was not seen");
 
-        let mut story = Story::begin(lab)?;
+        let mut leak_test = LeakTest::begin(lab)?;
         let config = format!(
             "[tunnel]\ninterfaces = [\"tun+\", \"tailscale0\"]\n[bootstrap]\nscope = \"known\"\nservers = [\"{}\"]\n",
             vpn.endpoint()
         );
         let agent = agent(lab, &config)?;
         wait_for_state(lab, "locked")?;
-        story.await_silence()?;
-        story.close()?;
+        leak_test.await_silence()?;
+        leak_test.close()?;
         let sent = lab.host().ping(PEER).count(3).send()?;
         ensure!(sent.answered == 0, "locked, and the mesh reaches its peer: {sent:?}");
 
@@ -72,8 +72,8 @@ fn a_mesh_works_inside_the_vpn_and_never_past_it() -> Result<()> {
         wait_for_state(lab, "lost")?;
         let sent = lab.host().ping(PEER).count(3).send()?;
         ensure!(sent.answered == 0, "the VPN is lost, and the mesh reaches its peer: {sent:?}");
-        story.check("a mesh in the VPN", &contract(&[&vpn])?)?;
-        assert_eq!(past(&story.since_closed()?), 0, "the mesh sends past the VPN");
+        leak_test.check("a mesh in the VPN", &contract(&[&vpn])?)?;
+        assert_eq!(past(&leak_test.since_closed()?), 0, "the mesh sends past the VPN");
         Ok(())
     })
 }

@@ -14,21 +14,22 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use support::openvpn::{
-    ECHO, PRESSURE, becomes, connect, contract, flows, hooked, lost_because, pressure, protected_by, seen,
+    BACKGROUND_TAG, ECHO, background_traffic, becomes, connect, contract, flows, hooked, lost_because,
+    protected_by, seen,
 };
 use support::{SOON, agent, bus};
 use tunwarden_lab::openvpn::{ClientOptions, ServerOptions};
 use tunwarden_lab::{Frame, Lab, Process, Transport, bound, wait_until, with_lab};
 
 /// A TCP connection that sends a line every few milliseconds and ignores all errors.
-struct Talk {
+struct TcpFlow {
     over: Arc<AtomicBool>,
     heard: Arc<AtomicU64>,
     said: Arc<AtomicU64>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Talk {
+impl TcpFlow {
     /// Connects to a host of the internet over the current routes.
     fn begin(lab: &Lab) -> Result<Self> {
         let listener = lab.isp().enter(|| bound(|| TcpListener::bind("203.0.113.9:5000")))?;
@@ -74,7 +75,7 @@ impl Talk {
     }
 }
 
-impl Drop for Talk {
+impl Drop for TcpFlow {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Release);
         for thread in self.threads.drain(..) {
@@ -171,7 +172,7 @@ fn without_the_agent_a_route_that_moves_takes_both_flows_with_it() {
         let _client = connect(lab, &ClientOptions::of(&server))?;
         let _echo = lab.isp().udp_echo(ECHO)?;
         let flood = lab.host().udp(ECHO)?.flood(200)?;
-        let talk = Talk::begin(lab)?;
+        let talk = TcpFlow::begin(lab)?;
         talk.gets_through()?;
         contract(&[&server])?.check(&capture.so_far()?)?;
         move_routes(lab, "add", HOSTILE[0])?;
@@ -248,8 +249,8 @@ fn flows_through_the_tunnel_never_go_on_in_clear_when_their_route_moves() {
 
         let _client = connect(lab, &hooked(lab, ClientOptions::of(&server))?)?;
         protected_by(lab, &server)?;
-        let _pressure = pressure(lab)?;
-        let talk = Talk::begin(lab)?;
+        let _pressure = background_traffic(lab)?;
+        let talk = TcpFlow::begin(lab)?;
         talk.gets_through()?;
         let flood = lab.host().udp(ECHO)?.from_user("nobody").tag("late").flood(200)?;
 
@@ -287,7 +288,7 @@ fn flows_through_the_tunnel_never_go_on_in_clear_when_their_route_moves() {
         let since = &frames[before..];
         contract(&[&server])?.check(since)?;
         assert_eq!(seen(since, "early"), 0, "a flow from before the lock went on");
-        assert_eq!(seen(since, "late") + seen(since, PRESSURE), 0);
+        assert_eq!(seen(since, "late") + seen(since, BACKGROUND_TAG), 0);
         assert_eq!(to_the_echo(since), (0, 0));
         assert!(seen(&frames[..before], "early") > 5, "the early flow was not seen before the lock either");
         Ok(())

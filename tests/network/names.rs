@@ -8,7 +8,7 @@ use crate::support;
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use support::story::{Desktop, contract, set};
+use support::leak_test::{Desktop, contract, set};
 use support::{SOON, chain, tunwarden, wait_for_state};
 use tunwarden_lab::address::{OTHER_VPN, ROUTER};
 use tunwarden_lab::openvpn::{Server, ServerOptions};
@@ -36,7 +36,7 @@ impl<'a> Named<'a> {
         lab.host().file("/etc/hosts", HOSTS)?;
         ensure!(asks(lab, "root")? && asks(lab, "nobody")?, "the control: without an agent names resolve");
         ensure!(dns.asked().contains("other.example.net"), "the control: and the ISP sees it");
-        let desktop = Desktop::reaching(lab, config, NAME)?;
+        let desktop = Desktop::with_remote(lab, config, NAME)?;
         Ok(Self { desktop, dns })
     }
 
@@ -47,7 +47,7 @@ impl<'a> Named<'a> {
         }
         let asked = self.dns.asked();
         ensure!(asked.iter().all(|name| name == NAME), "{promise}: the ISP was asked for {asked:?}");
-        self.desktop.story.check(promise, &questions(&[&self.desktop.server])?)
+        self.desktop.leak_test.check(promise, &questions(&[&self.desktop.server])?)
     }
 
     /// Waits until the kernel allows exactly these addresses of the server.
@@ -142,7 +142,7 @@ fn a_server_with_a_name_is_found_pinned_and_followed_when_it_moves() -> Result<(
         })?;
         desktop.connect()?;
         assert_eq!(endpoints(lab)?, set(&[moved.endpoint()]), "protected by the server that moved");
-        desktop.story.check("after the move", &questions(&[&desktop.server, &moved])?)?;
+        desktop.leak_test.check("after the move", &questions(&[&desktop.server, &moved])?)?;
 
         // The option is switched off while the agent runs, and on again.
         desktop.nm.down("lab")?;
@@ -182,7 +182,7 @@ fn a_pin_whose_address_is_no_longer_served_expires_and_the_vpn_comes_back_by_its
         let hosts = lab.host().read("/etc/hosts")?;
         ensure!(hosts.contains("198.51.100.8 vpn.example.net"), "{hosts}");
         ensure!(!hosts.contains("198.51.100.7"), "the pin still has the old address: {hosts}");
-        desktop.story.check("the whole time", &questions(&[&desktop.server, &moved])?)
+        desktop.leak_test.check("the whole time", &questions(&[&desktop.server, &moved])?)
     })
 }
 
@@ -233,7 +233,7 @@ fn queries_need_both_root_and_the_mark() -> Result<()> {
         let control = Marked { user: "root", capabilities: "+net_admin", mark, to: &router, tag: "control" };
         ensure!(send_marked(lab, control)?, "root sets a mark");
         wait_for("the control: root with the mark is let out", SOON, || {
-            let seen = named.desktop.story.since_closed()?;
+            let seen = named.desktop.leak_test.since_closed()?;
             Ok((seen.iter().filter(|frame| frame.is_tagged("control")).count() == 20).then_some(()))
         })?;
         for user in ["root", "nobody", "nm-openvpn"] {
@@ -250,7 +250,7 @@ fn queries_need_both_root_and_the_mark() -> Result<()> {
             let without = Marked { capabilities: "-all", ..question };
             ensure!(!send_marked(lab, without)?, "{user} sets a mark");
         }
-        let seen = named.desktop.story.since_closed()?;
+        let seen = named.desktop.leak_test.since_closed()?;
         let leaked = seen.iter().filter(|frame| frame.is_tagged("question")).count();
         ensure!(leaked == 0, "{leaked} questions left that were not the agent's");
         Ok(())
@@ -265,7 +265,7 @@ fn while_a_vpn_protects_names_are_looked_up_through_the_tunnel_only() -> Result<
         dns.set(NAME, &["198.51.100.7"])?;
         lab.host().file("/etc/resolv.conf", &format!("nameserver {RESOLVER}\n"))?;
         let capture = lab.capture()?;
-        let mut desktop = Desktop::reaching(lab, ROOTS, NAME)?;
+        let mut desktop = Desktop::with_remote(lab, ROOTS, NAME)?;
         wait_for("it is known", SOON, || Ok((endpoints_known(lab)? == ["198.51.100.7"]).then_some(())))?;
         let questions = |frames: &[Frame]| {
             let to_it = |frame: &&Frame| frame.destination().is_some_and(|to| to.to_string() == RESOLVER);
@@ -278,7 +278,7 @@ fn while_a_vpn_protects_names_are_looked_up_through_the_tunnel_only() -> Result<
 
         desktop.connect()?;
         ensure!(dns.asked() == BTreeSet::from([NAME.to_owned()]), "it was asked for more");
-        desktop.story.close()?;
+        desktop.leak_test.close()?;
         // Root adds another server while the VPN protects.
         dns.set("second.example.net", &["198.51.100.8"])?;
         lab.host().file("/etc/openvpn/second.conf", "remote second.example.net\n")?;
@@ -287,7 +287,7 @@ fn while_a_vpn_protects_names_are_looked_up_through_the_tunnel_only() -> Result<
             Ok(hosts.contains("198.51.100.8 second.example.net").then_some(()))
         })?;
         ensure!(dns.asked().contains("second.example.net"), "not through the tunnel");
-        let frames = desktop.story.since_closed()?;
+        let frames = desktop.leak_test.since_closed()?;
         ensure!(questions(&frames) == 0, "{} questions in clear", questions(&frames));
         // The agent knows more servers, but the kernel allows no more.
         desktop.check_state("protected", "the one in use alone").map(drop)
@@ -325,7 +325,7 @@ fn switched_off_no_name_is_looked_up_and_none_is_pinned() -> Result<()> {
         let config = "[bootstrap]\ndns = \"off\"\nscope = \"known\"\n";
         let named = Named::new(lab, config, &["198.51.100.7"])?;
         wait_for_state(lab, "locked")?;
-        named.desktop.story.check("nothing is asked", &contract(&[])?)?;
+        named.desktop.leak_test.check("nothing is asked", &contract(&[])?)?;
         assert_eq!(named.dns.asked(), BTreeSet::new());
         assert_eq!(endpoints(lab)?, BTreeSet::new());
         assert_eq!(lab.host().read("/etc/hosts")?, HOSTS);

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
-use support::story::{Desktop, allowance, contract, set};
+use support::leak_test::{Desktop, allowance, contract, set};
 use support::{SOON, wait_for_state};
 use tunwarden_lab::address::{OTHER_VPN, VPN};
 use tunwarden_lab::openvpn::ServerOptions;
@@ -39,7 +39,7 @@ fn the_allowance_follows_a_vpn_up_and_the_users_end_is_no_loss() -> Result<()> {
         desktop.signals.wait_for("locked", 1)?;
         wait_for_state(lab, "locked")?;
         assert_eq!(allowance(lab)?, both, "locked allows both servers again");
-        desktop.story.check("after the user's end", &contract(&[&desktop.server, &other])?)?;
+        desktop.leak_test.check("after the user's end", &contract(&[&desktop.server, &other])?)?;
         desktop.connect()?;
         assert_eq!(desktop.signals.losses(), [], "the user asked for it");
         desktop.check("connected again")
@@ -202,7 +202,7 @@ fn openvpn_reaches_a_restarted_server_by_itself_under_the_standing_rules() -> Re
 
 /// The source ports of the packets to the VPN server.
 fn ports(desktop: &Desktop<'_>) -> Result<BTreeSet<u16>> {
-    Ok(desktop.story.since_closed()?.iter().filter_map(port).collect())
+    Ok(desktop.leak_test.since_closed()?.iter().filter_map(port).collect())
 }
 
 fn port(frame: &Frame) -> Option<u16> {

@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use support::leak_test::LeakTest;
 use support::openconnect::{SERVER, Server};
 use support::openvpn::{flows_to, seen};
-use support::story::Story;
 use support::{SOON, agent, bus, chain, tunwarden, wait_for_state};
 use tunwarden_lab::address::{INTERNET, INTERNET_V6};
 use tunwarden_lab::{Contract, Frame, Lab, Transport, wait_for, with_lab};
@@ -72,15 +72,15 @@ fn beside(lab: &Lab) -> Result<()> {
     lab.host().udp(&server)?.on("eth0").from_user("nobody").tag("beside").count(20).send().map(drop)
 }
 
-/// Waits until the client has used both endpoints since the story was closed.
-fn uses_both_transports(story: &Story) -> Result<()> {
+/// Waits until the client has used both endpoints since `close`.
+fn uses_both_transports(leak_test: &LeakTest) -> Result<()> {
     let is_to = |frame: &Frame, udp: bool| match frame.transport() {
         Some(Transport::Udp { to: 443, .. }) => udp && frame.tag.is_none(),
         Some(Transport::Tcp { to: 443, .. }) => !udp,
         _ => false,
     };
     wait_for("TLS and DTLS to the server", SOON, || {
-        let frames = story.since_closed()?;
+        let frames = leak_test.since_closed()?;
         let both = [true, false].into_iter().all(|udp| frames.iter().any(|frame| is_to(frame, udp)));
         Ok(both.then_some(()))
     })
@@ -91,16 +91,16 @@ fn a_plain_client_protects_by_the_kernel_s_evidence_and_its_end_is_a_loss() -> R
     with_lab(|lab| {
         let _bus = bus(lab)?;
         let server = Server::start(lab)?;
-        let mut story = Story::begin(lab)?;
+        let mut leak_test = LeakTest::begin(lab)?;
         let config = format!("[bootstrap]\nscope = \"known\"\nservers = {ENDPOINTS:?}\n");
         let agent = agent(lab, &config)?;
         await_allowed(lab, &owners())?;
-        story.await_silence()?;
-        story.close()?;
+        leak_test.await_silence()?;
+        leak_test.close()?;
 
         let client = server.client(lab)?;
         protected_by(lab, "kernel", &owners()).with_context(|| format!("{}{}", client.log(), agent.log()))?;
-        uses_both_transports(&story)?;
+        uses_both_transports(&leak_test)?;
         beside(lab)?;
         lab.host().signal_all("openconnect", Signal::SIGKILL)?;
         let lost = wait_for_state(lab, "lost")?;
@@ -108,8 +108,12 @@ fn a_plain_client_protects_by_the_kernel_s_evidence_and_its_end_is_a_loss() -> R
         drop(client);
         let client = server.client(lab)?;
         wait_for_state(lab, "protected").with_context(|| client.log())?;
-        story.check("plain openconnect", &contract()?)?;
-        assert_eq!(seen(&story.since_closed()?, "beside"), 0, "an ordinary user's packets reach the server");
+        leak_test.check("plain openconnect", &contract()?)?;
+        assert_eq!(
+            seen(&leak_test.since_closed()?, "beside"),
+            0,
+            "an ordinary user's packets reach the server"
+        );
         Ok(())
     })
 }
@@ -128,7 +132,7 @@ fn a_profile_of_networkmanager_protects_and_gives_its_server_to_its_own_user_alo
         // This kind of VPN does not work. The status reports it, and it adds no server.
         let new = ["connection", "add", "type", "vpn", "vpn-type", "l2tp", "con-name", "old"];
         nm.manage(new.into_iter().chain(["autoconnect", "no", "vpn.data", "gateway=198.51.100.77"]))?;
-        let mut story = Story::begin(lab)?;
+        let mut leak_test = LeakTest::begin(lab)?;
         let agent =
             agent(lab, "[bootstrap]\nscope = \"known\"\n[tunnel]\ninterfaces = [\"tun+\", \"vpn+\"]\n")?;
         let user = lab.host().succeed(["id", "-u", "nm-openconnect"])?;
@@ -142,15 +146,15 @@ fn a_profile_of_networkmanager_protects_and_gives_its_server_to_its_own_user_alo
             check.contains("office (NetworkManager): 198.51.100.9:443/udp, 198.51.100.9:443/tcp; counts"),
             "{check}"
         );
-        story.await_silence()?;
-        story.close()?;
+        leak_test.await_silence()?;
+        leak_test.close()?;
 
         beside(lab)?;
         let up = || server.activate(lab, "office").with_context(|| agent.log());
         up()?;
         let status = protected_by(lab, "networkmanager", &who).with_context(|| agent.log())?;
         ensure!(status["tunnels"][0]["interface"] == "vpn0", "{status}");
-        uses_both_transports(&story)?;
+        uses_both_transports(&leak_test)?;
         beside(lab)?;
         lab.host().signal_all("openconnect", Signal::SIGKILL)?;
         let lost = wait_for_state(lab, "lost").with_context(|| agent.log())?;
@@ -161,8 +165,12 @@ fn a_profile_of_networkmanager_protects_and_gives_its_server_to_its_own_user_alo
         flows(lab)?;
         nm.down("office")?;
         wait_for_state(lab, "locked").with_context(|| agent.log())?;
-        story.check("openconnect by NetworkManager", &contract()?)?;
-        assert_eq!(seen(&story.since_closed()?, "beside"), 0, "an ordinary user's packets reach the server");
+        leak_test.check("openconnect by NetworkManager", &contract()?)?;
+        assert_eq!(
+            seen(&leak_test.since_closed()?, "beside"),
+            0,
+            "an ordinary user's packets reach the server"
+        );
         Ok(())
     })
 }

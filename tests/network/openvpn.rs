@@ -11,7 +11,8 @@ use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use support::openvpn::{
-    CONNECT, PRESSURE, becomes, connect, contract, flows, hooked, pressure, protected_by, seen,
+    BACKGROUND_TAG, CONNECT, background_traffic, becomes, connect, contract, flows, hooked, protected_by,
+    seen,
 };
 use support::{agent, bus, status};
 use tunwarden_lab::address::{OTHER_VPN, VPN_V6};
@@ -23,7 +24,7 @@ fn without_the_agent_the_same_traffic_is_seen() {
     with_lab(|lab| {
         let capture = lab.capture()?;
         let server = lab.openvpn_server(ServerOptions::default())?;
-        let floods = pressure(lab)?;
+        let floods = background_traffic(lab)?;
         let client = connect(lab, &ClientOptions::of(&server))?;
         for flood in &floods {
             flood.await_more(20)?;
@@ -31,7 +32,7 @@ fn without_the_agent_the_same_traffic_is_seen() {
         drop(client);
         let frames = capture.stop()?;
         assert!(contract(&[&server])?.check(&frames).is_err());
-        assert!(seen(&frames, PRESSURE) > 20, "the probes of these tests see nothing");
+        assert!(seen(&frames, BACKGROUND_TAG) > 20, "the probes of these tests see nothing");
         Ok(())
     })
     .unwrap();
@@ -45,13 +46,13 @@ enum DropsTo {
 }
 
 /// Connects a client, stops it, connects another one, and kills it.
-fn lives_and_dies(server: ServerOptions, config: &str, user: DropsTo) -> Result<()> {
+fn connect_stop_and_kill(server: ServerOptions, config: &str, user: DropsTo) -> Result<()> {
     with_lab(|lab| {
         let capture = lab.capture()?;
         let _bus = bus(lab)?;
         let server = lab.openvpn_server(server)?;
         let agent = agent(lab, config)?;
-        let floods = pressure(lab)?;
+        let floods = background_traffic(lab)?;
         let locked = becomes(lab, "locked")?;
         println!("locked allows {}", locked["bootstrap"]);
         let options = match user {
@@ -86,24 +87,24 @@ fn lives_and_dies(server: ServerOptions, config: &str, user: DropsTo) -> Result<
 
 #[test]
 fn over_udp_the_allowance_is_the_endpoint_in_use_and_nothing_leaves_in_clear() {
-    lives_and_dies(ServerOptions::default(), "", DropsTo::Stays).unwrap();
+    connect_stop_and_kill(ServerOptions::default(), "", DropsTo::Stays).unwrap();
     let config = "[bootstrap]\nservers = [\"198.51.100.7\", \"198.51.100.8\"]\n";
-    lives_and_dies(ServerOptions::default(), config, DropsTo::Nobody).unwrap();
+    connect_stop_and_kill(ServerOptions::default(), config, DropsTo::Nobody).unwrap();
 }
 
 #[test]
 fn over_ipv6_the_allowance_stands_in_ip6tables_and_nothing_leaves_in_clear() {
     let server = || ServerOptions { address: VPN_V6, ..ServerOptions::default() };
-    lives_and_dies(server(), "[bootstrap]\nservers = [\"2001:db8:7::7\"]\n", DropsTo::Stays).unwrap();
-    lives_and_dies(server(), "", DropsTo::Nobody).unwrap();
+    connect_stop_and_kill(server(), "[bootstrap]\nservers = [\"2001:db8:7::7\"]\n", DropsTo::Stays).unwrap();
+    connect_stop_and_kill(server(), "", DropsTo::Nobody).unwrap();
 }
 
 #[test]
 fn over_tcp_the_allowance_is_tcp_and_nothing_leaves_in_clear() {
     let server = || ServerOptions { port: 443, protocol: Protocol::Tcp, ..ServerOptions::default() };
     let config = "[bootstrap]\nservers = [\"198.51.100.7:443/tcp\"]\n";
-    lives_and_dies(server(), config, DropsTo::Stays).unwrap();
-    lives_and_dies(server(), config, DropsTo::Nobody).unwrap();
+    connect_stop_and_kill(server(), config, DropsTo::Stays).unwrap();
+    connect_stop_and_kill(server(), config, DropsTo::Nobody).unwrap();
 }
 
 #[test]
@@ -113,7 +114,7 @@ fn a_client_that_became_nobody_reconnects_and_other_programs_of_that_user_get_no
         let _bus = bus(lab)?;
         let mut server = lab.openvpn_server(ServerOptions::default())?;
         let _agent = agent(lab, "")?;
-        let _floods = pressure(lab)?;
+        let _floods = background_traffic(lab)?;
         let options = hooked(lab, ClientOptions::of(&server).user("nobody").persist())?;
         let mut client = connect(lab, &options)?;
         protected_by(lab, &server)?;
@@ -165,7 +166,7 @@ fn a_restart_that_the_hooks_report_is_a_loss_until_the_tunnel_is_back() {
         let _bus = bus(lab)?;
         let mut server = lab.openvpn_server(ServerOptions::default())?;
         let agent = agent(lab, "")?;
-        let _floods = pressure(lab)?;
+        let _floods = background_traffic(lab)?;
         let options = ClientOptions::of(&server).user("nobody").persist().up_restart();
         let mut client = connect(lab, &hooked(lab, options)?)?;
         protected_by(lab, &server)?;
@@ -192,7 +193,7 @@ fn a_client_that_falls_over_to_a_known_server_moves_the_allowance_there() {
         let second =
             lab.openvpn_server(ServerOptions { address: OTHER_VPN, pool, ..ServerOptions::default() })?;
         let _agent = agent(lab, "[bootstrap]\nservers = [\"198.51.100.7\", \"198.51.100.8\"]\n")?;
-        let _floods = pressure(lab)?;
+        let _floods = background_traffic(lab)?;
         // The user is one of the owners: sockets of `nobody` reach only the first server. There is no
         // `persist-tun`, because the dead tunnel would keep the route to the second server.
         let options = ClientOptions::of(&first).or(&second).user("nm-openvpn").line("persist-key");
@@ -216,7 +217,7 @@ fn a_server_with_an_unknown_transport_is_allowed_by_both_and_no_other_is() {
         let _bus = bus(lab)?;
         let mut server = lab.openvpn_server(ServerOptions::default())?;
         let mut first = agent(lab, "[bootstrap]\nservers = [\"198.51.100.8\"]\n")?;
-        let _floods = pressure(lab)?;
+        let _floods = background_traffic(lab)?;
         let elsewhere = |tag: &str| -> Result<usize> {
             lab.host().udp("198.51.100.8:1194")?.on("eth0").tag(tag).count(20).send()?;
             Ok(seen(&capture.so_far()?, tag))
@@ -265,7 +266,7 @@ fn a_restarted_agent_continues_with_the_existing_tunnel() {
         let server = lab.openvpn_server(ServerOptions::default())?;
         let config = "[bootstrap]\nservers = [\"198.51.100.7\", \"198.51.100.8\"]\n";
         let mut dead = agent(lab, config)?;
-        let _floods = pressure(lab)?;
+        let _floods = background_traffic(lab)?;
         let options = hooked(lab, ClientOptions::of(&server).user("nobody").persist())?;
         let mut client = connect(lab, &options)?;
         protected_by(lab, &server)?;
@@ -307,7 +308,7 @@ fn reports_of_hooks_while_the_agent_hangs_count_afterwards() {
         let server = lab.openvpn_server(ServerOptions::default())?;
         // With this configuration only a tunnel that root reports counts.
         let mut agent = agent(lab, "[vpn]\nconnections = [\"another\"]\n")?;
-        let _floods = pressure(lab)?;
+        let _floods = background_traffic(lab)?;
         agent.signal(Signal::SIGSTOP)?;
         let mut client = connect(lab, &hooked(lab, ClientOptions::of(&server))?)?;
         ensure!(left(lab)?.contains("198.51.100.7:1194/udp"), "the hook left {}", left(lab)?);
@@ -364,7 +365,7 @@ fn without_a_bus_the_client_connects_and_nothing_leaves_in_clear() {
         tunwarden_lab::wait_for("the lock", support::SOON, || {
             Ok((status(lab)?["enforced"] == true).then_some(()))
         })?;
-        let _floods = pressure(lab)?;
+        let _floods = background_traffic(lab)?;
         let mut client = connect(lab, &hooked(lab, ClientOptions::of(&server))?)?;
         flows(lab)?;
         // Without a bus only the agent's log shows its state.

@@ -9,7 +9,7 @@ use crate::support;
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use support::openvpn::{CONNECT, connect, contract, flows, pressure, seen};
+use support::openvpn::{CONNECT, background_traffic, connect, contract, flows, seen};
 use support::{SOON, agent, bus, status, tunwarden};
 use tunwarden_lab::address::{OTHER_VPN, VPN, VPN_V6};
 use tunwarden_lab::openvpn::{ClientOptions, Protocol, READY, ServerOptions};
@@ -115,7 +115,7 @@ fn a_client_without_hooks_connects_as_root_and_reconnects_as_nobody() -> Result<
         let _bus = bus(lab)?;
         let mut server = lab.openvpn_server(ServerOptions::default())?;
         let _agent = agent(lab, KNOWN)?;
-        let _floods = pressure(lab)?;
+        let _floods = background_traffic(lab)?;
         let mut client = connect(lab, &ClientOptions::of(&server).user("nobody").persist())?;
         flows(lab)?;
         server.restart()?;

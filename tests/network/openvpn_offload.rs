@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use support::openvpn::{CONNECT, ECHO, becomes, connect, contract, endpoint, flows, hooked, pressure, seen};
+use support::openvpn::{
+    CONNECT, ECHO, background_traffic, becomes, connect, contract, endpoint, flows, hooked, seen,
+};
 use support::{SOON, agent, bus, wait_for_state};
 use tunwarden_lab::openvpn::{ClientOptions, Protocol, READY, Server, ServerOptions};
 use tunwarden_lab::{Lab, wait_for, with_lab};
@@ -59,7 +61,7 @@ fn loss(lost: &Value) -> String {
 }
 
 /// Connects, loses the server and finds it again, loses the client and connects again.
-fn lives_and_dies(options: ServerOptions) -> Result<()> {
+fn connect_stop_and_kill(options: ServerOptions) -> Result<()> {
     with_lab(|lab| {
         let capture = lab.capture()?;
         let _bus = bus(lab)?;
@@ -67,7 +69,7 @@ fn lives_and_dies(options: ServerOptions) -> Result<()> {
         let _echo = lab.isp().udp_echo(ECHO)?;
         let config = format!("[bootstrap]\nservers = [\"{}\"]\n", server.endpoint());
         let agent = agent(lab, &config)?;
-        let floods = pressure(lab)?;
+        let floods = background_traffic(lab)?;
         becomes(lab, "locked")?;
         let options = hooked(lab, ClientOptions::of(&server).program(&program()))?;
 
@@ -101,11 +103,11 @@ fn lives_and_dies(options: ServerOptions) -> Result<()> {
 #[test]
 #[ignore = "needs a kernel with OpenVPN's data channel (6.16) and OpenVPN 2.7: make kernels"]
 fn over_udp_the_kernel_s_device_protects_its_loss_is_reported_and_it_comes_back() -> Result<()> {
-    lives_and_dies(ServerOptions::default())
+    connect_stop_and_kill(ServerOptions::default())
 }
 
 #[test]
 #[ignore = "needs a kernel with OpenVPN's data channel (6.16) and OpenVPN 2.7: make kernels"]
 fn over_tcp_the_kernel_s_device_protects_its_loss_is_reported_and_it_comes_back() -> Result<()> {
-    lives_and_dies(ServerOptions { port: 443, protocol: Protocol::Tcp, ..ServerOptions::default() })
+    connect_stop_and_kill(ServerOptions { port: 443, protocol: Protocol::Tcp, ..ServerOptions::default() })
 }

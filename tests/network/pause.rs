@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use support::docker::inside;
-use support::story::{Desktop, Story};
+use support::leak_test::{Desktop, LeakTest};
 use support::{SOON, TUNWARDEN, bus, chain, polkit, status, tunwarden, wait_for_state};
 use tunwarden_lab::{Capture, Engine, Flood, Lab, Probe, wait_for, wait_until, with_lab};
 
@@ -169,7 +169,7 @@ fn seen(capture: &Capture) -> Result<usize> {
 #[test]
 fn a_clock_outside_the_pause_closes_the_kernel_rules() -> Result<()> {
     with_lab(|lab| {
-        let mut story = Story::begin(lab)?;
+        let mut leak_test = LeakTest::begin(lab)?;
         let mut apply = |from: &str, until: &str| {
             for (tool, format) in [("iptables-restore", "iptables"), ("ip6tables-restore", "ip6tables")] {
                 let words = [TUNWARDEN, "rules", "--state", "paused", "--format", format];
@@ -185,7 +185,7 @@ fn a_clock_outside_the_pause_closes_the_kernel_rules() -> Result<()> {
                 ensure!(text.iter().any(|line| line.contains(from) && line.contains(until)), "{text:?}");
                 lab.host().command([tool]).stdin(&(text.join("\n") + "\n")).succeed()?;
             }
-            story.close()
+            leak_test.close()
         };
         // As if the clock had been set back to a time before the pause.
         apply("2037-01-01T00:00:00", "2037-01-01T01:00:00")?;
@@ -193,7 +193,7 @@ fn a_clock_outside_the_pause_closes_the_kernel_rules() -> Result<()> {
         apply("2001-01-01T00:00:00", "2001-01-01T01:00:00")?;
         held(lab, "the pause is over")?;
         apply("2001-01-01T00:00:00", "2037-01-01T00:00:00")?;
-        story.is_seen("the control: a pause that lasts now")
+        leak_test.is_seen("the control: a pause that lasts now")
     })
 }
 

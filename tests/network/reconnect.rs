@@ -5,8 +5,8 @@ use crate::support;
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
+use support::leak_test::Desktop;
 use support::openvpn::{becomes, connect, hooked, protected_by};
-use support::story::Desktop;
 use support::{SOON, TUNWARDEN, agent, bus, polkit, start_agent, status, tunwarden, wait_for_state};
 use tunwarden_lab::openvpn::{ClientOptions, ServerOptions};
 use tunwarden_lab::{wait_for, with_lab};

@@ -6,8 +6,8 @@ use crate::support;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use support::leak_test::LeakTest;
 use support::openvpn::{flows, seen};
-use support::story::Story;
 use support::wireguard::{Server, wg_quick};
 use support::{SOON, agent, bus, tunwarden, wait_for_state};
 use tunwarden_lab::address::ROUTER;
@@ -56,13 +56,13 @@ fn a_device_of_wg_quick_comes_back_at_the_new_address_of_its_server() -> Result<
         host.file("/run/unit", "active\n")?;
         host.succeed(["mount", "--bind", "/run/systemctl", "/usr/bin/systemctl"])?;
 
-        let mut story = Story::begin(lab)?;
+        let mut leak_test = LeakTest::begin(lab)?;
         let agent = agent(lab, "[bootstrap]\nscope = \"known\"\n[vpn]\nreconnect = \"auto\"\n")?;
         wait_for("the server's name is pinned", SOON, || {
             Ok(host.read("/etc/hosts")?.contains(&format!("198.51.100.9 {NAME}")).then_some(()))
         })?;
-        story.await_silence()?;
-        story.close()?;
+        leak_test.await_silence()?;
+        leak_test.close()?;
         wg_quick(lab, "up", "office")?;
         connected_to(lab, "198.51.100.9")?;
 
@@ -89,8 +89,8 @@ fn a_device_of_wg_quick_comes_back_at_the_new_address_of_its_server() -> Result<
         })
         .with_context(|| agent.log())?;
         connected_to(lab, "198.51.100.8")?;
-        story.check("wg-quick was restarted", &contract()?)?;
-        ensure!(seen(&story.since_closed()?, "server") == 0, "an ordinary user's packets reach a server");
+        leak_test.check("wg-quick was restarted", &contract()?)?;
+        ensure!(seen(&leak_test.since_closed()?, "server") == 0, "an ordinary user's packets reach a server");
         Ok(())
     })
 }

@@ -6,7 +6,7 @@ use crate::support;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use support::story::{Desktop, contract, set};
+use support::leak_test::{Desktop, contract, set};
 use support::{SOON, status, tunwarden, wait_for_state};
 use tunwarden_lab::address::{OTHER_VPN, ROUTER};
 use tunwarden_lab::openvpn::ServerOptions;
@@ -61,7 +61,7 @@ fn nobody_else_asks(desktop: &Desktop<'_>, dns: &Dns, round: &str, contract: &Co
     }
     let asked = dns.asked();
     ensure!(asked.iter().all(|name| name == NAME), "{round}: the ISP was asked for {asked:?}");
-    desktop.story.check(round, contract)
+    desktop.leak_test.check(round, contract)
 }
 
 fn await_allowed(lab: &Lab, addresses: &[&str]) -> Result<()> {
@@ -86,7 +86,7 @@ fn behind_systemd_resolved_only_the_agent_looks_names_up() -> Result<()> {
         }
         ensure!(dns.asked().contains("nobody.other.example.net"), "the control: and the ISP sees it");
 
-        let desktop = Desktop::reaching(lab, "[vpn]\nconnections = [\"lab\"]\n", NAME)?;
+        let desktop = Desktop::with_remote(lab, "[vpn]\nconnections = [\"lab\"]\n", NAME)?;
         let questions = |servers: &[&_]| {
             contract(servers)?.endpoint(&format!("{ROUTER}:53/udp"))?.endpoint(&format!("{ROUTER}:53/tcp"))
         };
@@ -108,7 +108,7 @@ fn behind_systemd_resolved_only_the_agent_looks_names_up() -> Result<()> {
         desktop.connect()?;
         let used = wait_for_state(lab, "protected")?["tunnels"][0]["endpoint"]["address"].clone();
         ensure!(used == OTHER_VPN.to_string(), "by {used}");
-        desktop.story.check("it moved", &questions(&[&desktop.server, &moved])?)?;
+        desktop.leak_test.check("it moved", &questions(&[&desktop.server, &moved])?)?;
         tunwarden(lab, ["release", "--yes"])?;
         assert_eq!(lab.host().read("/etc/hosts")?, HOSTS, "released, every byte is as it was");
         Ok(())

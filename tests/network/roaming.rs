@@ -4,7 +4,7 @@
 use crate::support;
 
 use anyhow::{Result, ensure};
-use support::story::{Story, contract};
+use support::leak_test::{LeakTest, contract};
 use support::{SOON, agent, bus, wait_for_state};
 use tunwarden_lab::{Lab, SystemBus, Uplink, wait_for, with_lab};
 use zbus::Address;
@@ -24,10 +24,10 @@ fn answers(lab: &Lab, target: &str) -> Result<bool> {
 fn the_lan_follows_a_second_uplink_and_another_lan_and_nothing_else_opens() -> Result<()> {
     with_lab(|lab| {
         let _echoes = ["10.0.0.5:7000", "[::]:7001", "0.0.0.0:7002"].map(|at| lab.isp().udp_echo(at));
-        let mut story = Story::begin(lab)?;
+        let mut leak_test = LeakTest::begin(lab)?;
         let _bus = bus(lab)?;
         let _agent = agent(lab, KNOWN)?;
-        story.close()?;
+        leak_test.close()?;
         wait_for_state(lab, "locked")?;
         ensure!(answers(lab, "10.0.0.5:7000")?, "the first LAN is not reached");
 
@@ -36,23 +36,23 @@ fn the_lan_follows_a_second_uplink_and_another_lan_and_nothing_else_opens() -> R
         let both = contract(&[])?.lan("10.0.1.0/24")?.lan("fd00:0:0:2::/64")?;
         wait_for("the second LAN is reached", SOON, || Ok(answers(lab, "10.0.1.1:7002")?.then_some(())))?;
         ensure!(answers(lab, "10.0.0.5:7000")?, "the first LAN is not reached any more");
-        story.check("a second uplink is there", &both)?;
+        leak_test.check("a second uplink is there", &both)?;
 
         // The cable is unplugged, and the first link is then in another LAN.
         lab.unplug("eth0")?;
-        story.check("the first link has no carrier", &both)?;
+        leak_test.check("the first link has no carrier", &both)?;
         lab.host().succeed(["ip", "addr", "flush", "dev", "eth0", "scope", "global"])?;
         lab.isp().succeed(["ip", "addr", "add", "192.168.7.1/24", "dev", "isp0"])?;
         lab.plug("eth0")?;
         lab.host().succeed(["ip", "addr", "add", "192.168.7.2/24", "dev", "eth0"])?;
         wait_for("the other LAN is reached", SOON, || Ok(answers(lab, "192.168.7.1:7002")?.then_some(())))?;
-        story.check("another LAN", &both.lan("192.168.7.0/24")?)?;
+        leak_test.check("another LAN", &both.lan("192.168.7.0/24")?)?;
 
         // The earlier LAN is behind a router now.
-        story.close()?;
+        leak_test.close()?;
         let now = contract_of(&["192.168.7.0/24", "10.0.1.0/24", "fd00:0:0:2::/64"])?;
         ensure!(!answers(lab, "10.0.0.5:7000")?, "the LAN of before is still reached");
-        story.check("the LAN of before", &now)
+        leak_test.check("the LAN of before", &now)
     })
 }
 
@@ -62,14 +62,14 @@ fn contract_of(lans: &[&str]) -> Result<tunwarden_lab::Contract> {
 }
 
 /// The signal that logind sends after a sleep. Its sender is the user that runs the command.
-const WOKEN: &str = "/org/freedesktop/login1 org.freedesktop.login1.Manager PrepareForSleep b false";
+const AFTER_SLEEP: &str = "/org/freedesktop/login1 org.freedesktop.login1.Manager PrepareForSleep b false";
 
 /// Allows root to own logind's name.
 const POLICY: &str = r#"<busconfig><policy user="root"><allow own="org.freedesktop.login1"/></policy>
 <policy context="default"><allow send_interface="org.freedesktop.login1.Manager"/></policy></busconfig>"#;
 
 /// Sends logind's signal before or after a sleep, as the owner of logind's name.
-fn logind_says(bus: &SystemBus, start: bool) -> Result<()> {
+fn send_logind_signal(bus: &SystemBus, start: bool) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let address: Address = bus.address().parse()?;
@@ -84,25 +84,25 @@ fn logind_says(bus: &SystemBus, start: bool) -> Result<()> {
 #[test]
 fn after_a_sleep_the_agent_checks_everything_on_a_signal_of_logind_only() -> Result<()> {
     with_lab(|lab| {
-        let mut story = Story::begin(lab)?;
+        let mut leak_test = LeakTest::begin(lab)?;
         let mut bus = bus(lab)?;
         bus.add_policy("logind.conf", POLICY)?;
         let mut agent = agent(lab, KNOWN)?;
-        story.close()?;
+        leak_test.close()?;
         wait_for_state(lab, "locked")?;
         let slept = "the machine has slept";
-        let woken: Vec<&str> = WOKEN.split(' ').collect();
+        let woken: Vec<&str> = AFTER_SLEEP.split(' ').collect();
         for user in ["nobody", "root"] {
             lab.host()
                 .command(["busctl", "--system", "emit"].into_iter().chain(woken.clone()))
                 .user(user)
                 .run()?;
         }
-        logind_says(&bus, true)?;
-        logind_says(&bus, false)?;
+        send_logind_signal(&bus, true)?;
+        send_logind_signal(&bus, false)?;
         agent.wait_for_line(slept, SOON)?;
         let heard = agent.log().matches(slept).count();
         ensure!(heard == 1, "a sleep was heard {heard} times");
-        story.check("after a sleep", &contract(&[])?)
+        leak_test.check("after a sleep", &contract(&[])?)
     })
 }

@@ -6,7 +6,7 @@ use crate::support;
 use std::net::SocketAddrV4;
 
 use anyhow::{Context, Result, ensure};
-use support::story::{Desktop, allowance, contract, set};
+use support::leak_test::{Desktop, allowance, contract, set};
 use support::{SOON, status, wait_for_state};
 use tunwarden_lab::address::{OTHER_VPN, VPN};
 use tunwarden_lab::forged::{datagram, ethernet_to};
@@ -35,7 +35,7 @@ fn a_silent_server_is_a_loss_and_protects_again_when_it_answers() -> Result<()> 
         ensure!(active.contains("lab:activated"), "NetworkManager noticed too: {active}");
         // The rules are those of the state `lost`, and not wider.
         support::wait_for_allowance(lab, &both)?;
-        desktop.story.check("the server is silent", &contract(&[&desktop.server, &other])?)?;
+        desktop.leak_test.check("the server is silent", &contract(&[&desktop.server, &other])?)?;
 
         desktop.server.resume()?;
         desktop.signals.wait_for("protected", 2)?;
@@ -43,7 +43,7 @@ fn a_silent_server_is_a_loss_and_protects_again_when_it_answers() -> Result<()> 
         ensure!(allowance(lab)? == set(&[desktop.server.endpoint()]), "narrowed again");
         desktop.carries()?;
         ensure!(desktop.signals.losses().len() == 1, "told once: {:?}", desktop.signals.losses());
-        desktop.story.check("the server speaks again", &contract(&[&desktop.server, &other])?)
+        desktop.leak_test.check("the server speaks again", &contract(&[&desktop.server, &other])?)
     })
 }
 
@@ -98,7 +98,7 @@ fn client_port(desktop: &Desktop<'_>) -> Result<u16> {
         }
         Packet::Ip { .. } | Packet::Arp | Packet::Unreadable => None,
     };
-    desktop.story.since_closed()?.into_iter().rev().find_map(port).context("the client sends nothing")
+    desktop.leak_test.since_closed()?.into_iter().rev().find_map(port).context("the client sends nothing")
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn datagrams_with_the_address_of_the_server_do_not_prevent_a_silence() -> Result
         desktop.server.silence()?;
         desktop.signals.wait_for("lost", 1)?;
         ensure!(desktop.signals.losses()[0].2 == "silent server", "{:?}", desktop.signals.losses());
-        desktop.story.check("spoofed", &contract(&[&desktop.server])?)
+        desktop.leak_test.check("spoofed", &contract(&[&desktop.server])?)
     })
 }
 
@@ -132,18 +132,18 @@ fn datagrams_with_the_address_of_the_server_do_not_end_a_loss() -> Result<()> {
         // The control: packets of the server itself end the loss.
         desktop.server.resume()?;
         desktop.signals.wait_for("protected", 2)?;
-        desktop.story.check("spoofed", &contract(&[&desktop.server])?)
+        desktop.leak_test.check("spoofed", &contract(&[&desktop.server])?)
     })
 }
 
 #[test]
 fn an_idle_tunnel_is_not_silent() -> Result<()> {
     with_lab(|lab| {
-        // No program pings, and nothing answers the floods of the story.
+        // No program pings, and nothing answers the floods of the leak test.
         let options = ServerOptions { keepalive: (3600, 7200), ..ServerOptions::default() };
         let mut desktop = Desktop::with(lab, CONFIG, options)?;
         desktop.connect()?;
-        desktop.story.quiet();
+        desktop.leak_test.quiet();
         let before = desktop.signals.states();
         std::thread::sleep(std::time::Duration::from_secs(15));
         ensure!(desktop.signals.states() == before, "{:?}", desktop.signals.states());

@@ -3,8 +3,8 @@
 use crate::support;
 
 use anyhow::{Result, ensure};
+use support::leak_test::{Desktop, LeakTest, contract, set};
 use support::signals::Signals;
-use support::story::{Desktop, Story, contract, set};
 use support::{SOON, TUNWARDEN, bus, start_agent, status, tunwarden, wait_for_state};
 use tunwarden_lab::openvpn::ServerOptions;
 use tunwarden_lab::{wait_for, wait_until, with_lab};
@@ -14,15 +14,15 @@ fn the_agent_closes_without_a_bus_and_uses_sources_that_start_later() -> Result<
     with_lab(|lab| {
         let server = lab.openvpn_server(ServerOptions::default())?;
         let contract = contract(&[&server])?;
-        let mut story = Story::begin(lab)?;
+        let mut leak_test = LeakTest::begin(lab)?;
         let _agent = lab.host().spawn([TUNWARDEN, "agent", "--verbose"])?;
         wait_for("the rules", SOON, || {
             let rules = lab.host().run(["ip6tables", "-S", "OUTPUT"])?;
             Ok((rules.stdout.contains("-j OUTPUT_VPN_KILL_SWITCH")).then_some(()))
         })?;
-        story.await_silence()?;
-        story.close()?;
-        story.check("no bus at all", &contract)?;
+        leak_test.await_silence()?;
+        leak_test.close()?;
+        leak_test.check("no bus at all", &contract)?;
         let status = tunwarden(lab, ["status"])?;
         assert_eq!(
             status.status.code(),
@@ -44,7 +44,7 @@ fn the_agent_closes_without_a_bus_and_uses_sources_that_start_later() -> Result<
         support::wait_for_allowance(lab, &set(&[server.endpoint()]))?;
         nm.up("lab")?;
         wait_for_state(lab, "protected")?;
-        story.check("bus and NetworkManager came later", &contract)
+        leak_test.check("bus and NetworkManager came later", &contract)
     })
 }
 
@@ -84,8 +84,8 @@ fn an_agent_that_starts_after_the_vpn_finds_it_and_allows_one_endpoint() -> Resu
         ensure!(tunwarden(lab, ["release", "--yes"])?.status.success());
         lab.host().succeed(["rm", "-r", "/var/lib/tunwarden", "/run/tunwarden"])?;
         desktop.agent = start_agent(lab)?;
-        desktop.story.await_silence()?;
-        desktop.story.close()?;
+        desktop.leak_test.await_silence()?;
+        desktop.leak_test.close()?;
         let status = desktop.check_state("protected", "the VPN was there first")?;
         assert_eq!(status["tunnels"][0]["interface"], "tun0");
         assert_eq!(desktop.signals.losses(), []);

@@ -5,8 +5,8 @@ use crate::support;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
+use support::leak_test::{LeakTest, set};
 use support::openvpn::{flows, seen};
-use support::story::{Story, set};
 use support::vpnc::{SERVER, Server};
 use support::{agent, bus, tunwarden, wait_for_allowance, wait_for_state};
 use tunwarden_lab::{Contract, Lab, with_lab};
@@ -35,9 +35,9 @@ fn beside(lab: &Lab) -> Result<()> {
 }
 
 /// Checks what has left, and that only the client reached the server.
-fn check(story: &Story, promise: &str) -> Result<()> {
-    story.check(promise, &contract()?)?;
-    ensure!(seen(&story.since_closed()?, "beside") == 0, "an ordinary user's packets reach the server");
+fn check(leak_test: &LeakTest, promise: &str) -> Result<()> {
+    leak_test.check(promise, &contract()?)?;
+    ensure!(seen(&leak_test.since_closed()?, "beside") == 0, "an ordinary user's packets reach the server");
     Ok(())
 }
 
@@ -46,11 +46,11 @@ fn a_plain_client_protects_by_the_kernel_s_evidence_and_its_end_is_a_loss() -> R
     with_lab(|lab| {
         let _bus = bus(lab)?;
         let server = Server::start(lab)?;
-        let mut story = Story::begin(lab)?;
+        let mut leak_test = LeakTest::begin(lab)?;
         let agent = agent(lab, &format!("[bootstrap]\nscope = \"known\"\nservers = {ENDPOINTS:?}\n"))?;
         wait_for_allowance(lab, &set(&ENDPOINTS.map(str::to_owned)))?;
-        story.await_silence()?;
-        story.close()?;
+        leak_test.await_silence()?;
+        leak_test.close()?;
         let client = server.client(lab)?;
         protected_by(lab, "kernel").with_context(|| format!("{}{}", client.log(), agent.log()))?;
         beside(lab)?;
@@ -60,7 +60,7 @@ fn a_plain_client_protects_by_the_kernel_s_evidence_and_its_end_is_a_loss() -> R
         drop(client);
         let client = server.client(lab)?;
         protected_by(lab, "kernel").with_context(|| format!("{}{}", client.log(), agent.log()))?;
-        check(&story, "plain vpnc")
+        check(&leak_test, "plain vpnc")
     })
 }
 
@@ -75,13 +75,13 @@ fn a_profile_of_networkmanager_protects_its_loss_is_reported_and_it_comes_back()
         let new = ["connection", "add", "type", "vpn", "vpn-type", "vpnc", "con-name", "office"];
         let further = ["autoconnect", "no", "vpn.data", &data, "vpn.secrets", &secrets];
         nm.manage(new.into_iter().chain(further))?;
-        let mut story = Story::begin(lab)?;
+        let mut leak_test = LeakTest::begin(lab)?;
         let agent = agent(lab, "[bootstrap]\nscope = \"known\"\n")?;
         wait_for_allowance(lab, &set(&ENDPOINTS.map(str::to_owned)))?;
         let check_says = tunwarden(lab, ["check"])?.stdout;
         ensure!(check_says.contains("office (NetworkManager): 198.51.100.9:500/udp"), "{check_says}");
-        story.await_silence()?;
-        story.close()?;
+        leak_test.await_silence()?;
+        leak_test.close()?;
         nm.up("office").with_context(|| agent.log())?;
         protected_by(lab, "networkmanager").with_context(|| agent.log())?;
         beside(lab)?;
@@ -92,6 +92,6 @@ fn a_profile_of_networkmanager_protects_its_loss_is_reported_and_it_comes_back()
         protected_by(lab, "networkmanager").with_context(|| agent.log())?;
         nm.down("office")?;
         wait_for_state(lab, "locked").with_context(|| agent.log())?;
-        check(&story, "vpnc by NetworkManager")
+        check(&leak_test, "vpnc by NetworkManager")
     })
 }

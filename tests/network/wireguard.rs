@@ -12,8 +12,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use support::leak_test::LeakTest;
 use support::openvpn::{flows_to, seen};
-use support::story::Story;
 use support::wireguard::{SERVER, Server, wg_quick};
 use support::{SOON, agent, bus, start_agent, status, tunwarden, wait_for_state};
 use tunwarden_lab::address::{INTERNET, INTERNET_V6};
@@ -79,11 +79,11 @@ fn a_tunnel_of_wg_quick_protects_over_a_restart_of_the_agent_and_its_end_is_a_lo
         let _bus = bus(lab)?;
         let wireguard = Server::start(lab)?;
         wireguard.write(lab, "office", "")?;
-        let mut story = Story::begin(lab)?;
+        let mut leak_test = LeakTest::begin(lab)?;
         let mut first = agent(lab, KNOWN)?;
         await_bootstrap(lab, &server(MARKED))?;
-        story.await_silence()?;
-        story.close()?;
+        leak_test.await_silence()?;
+        leak_test.close()?;
         let post_up = lab.host().outside("/run/post-up");
         ensure!(!post_up.exists(), "the agent ran a command of the file");
 
@@ -107,8 +107,8 @@ fn a_tunnel_of_wg_quick_protects_over_a_restart_of_the_agent_and_its_end_is_a_lo
         let lost = wait_for_state(lab, "lost")?;
         ensure!(lost["loss"]["name"] == "office" && lost["loss"]["seen_by"] == "links", "{lost}");
         ensure!(lost["bootstrap"] == server(MARKED), "{lost}");
-        story.check("wg-quick", &contract()?)?;
-        let beside = seen(&story.since_closed()?, "beside");
+        leak_test.check("wg-quick", &contract()?)?;
+        let beside = seen(&leak_test.since_closed()?, "beside");
         assert_eq!(beside, 0, "no packet without the mark reaches the server");
         Ok(())
     })
@@ -124,7 +124,7 @@ fn of_two_files_only_the_named_one_counts_and_status_shows_the_line_for_the_othe
         // The agent reads no server from a file that others can write.
         wireguard.write(lab, "open", "FwMark = 0x8888")?;
         lab.host().succeed(["chmod", "666", "/etc/wireguard/open.conf"])?;
-        let mut story = Story::begin(lab)?;
+        let mut leak_test = LeakTest::begin(lab)?;
         let agent = agent(lab, &format!("{KNOWN}[vpn]\nconnections = [\"wireguard:office\"]\n"))?;
         await_bootstrap(lab, &server(MARKED))?;
         ensure!(
@@ -132,8 +132,8 @@ fn of_two_files_only_the_named_one_counts_and_status_shows_the_line_for_the_othe
             "{}",
             agent.log()
         );
-        story.await_silence()?;
-        story.close()?;
+        leak_test.await_silence()?;
+        leak_test.close()?;
 
         // The device has every route, but no packet passes, neither into it nor out of it.
         wg_quick(lab, "up", "home")?;
@@ -149,7 +149,7 @@ fn of_two_files_only_the_named_one_counts_and_status_shows_the_line_for_the_othe
 
         wg_quick(lab, "up", "office")?;
         protected_by(lab, "office").with_context(|| agent.log())?;
-        story.check("two files", &contract()?)
+        leak_test.check("two files", &contract()?)
     })
 }
 
@@ -181,11 +181,11 @@ fn a_second_device_protects_over_a_restart_and_is_lost_with_its_server_which_not
         lab.host().succeed("ip route add blackhole 192.0.2.0/24 table 51820".split(' '))?;
         let count = "-t raw -A OUTPUT -d 198.51.100.8 -p udp --dport 53";
         lab.host().succeed(["iptables", "-w"].into_iter().chain(count.split(' ')))?;
-        let mut story = Story::begin(lab)?;
+        let mut leak_test = LeakTest::begin(lab)?;
         let mut first = agent(lab, &format!("{KNOWN}[vpn]\nsilence = \"15s\"\n"))?;
         await_bootstrap(lab, &server(MARKED))?;
-        story.await_silence()?;
-        story.close()?;
+        leak_test.await_silence()?;
+        leak_test.close()?;
         wg_quick(lab, "up", "office")?;
         at(lab, "198.51.100.9").with_context(|| first.log())?;
         first.kill()?;
@@ -211,7 +211,7 @@ fn a_second_device_protects_over_a_restart_and_is_lost_with_its_server_which_not
         })?;
         lab.isp().signal_all("wireguard-go", Signal::SIGCONT)?;
         wait_for_state(lab, "protected").with_context(|| second.log())?;
-        story.check("the server moves", &contract()?.endpoint("198.51.100.8:51820/udp")?)
+        leak_test.check("the server moves", &contract()?.endpoint("198.51.100.8:51820/udp")?)
     })
 }
 
@@ -254,12 +254,12 @@ fn over_ipv6_a_device_is_lost_with_its_network_and_protects_again_on_another_one
         let path = "/etc/wireguard/office.conf";
         let text = host.read(path)?.replace(SERVER, SERVER_V6);
         host.file_with_mode(path, &text, 0o600)?;
-        let mut story = Story::begin(lab)?;
+        let mut leak_test = LeakTest::begin(lab)?;
         let agent = agent(lab, KNOWN)?;
         let server = json!([{ "address": "2001:db8:7::7", "port": 51820, "protocol": "udp", "by": MARKED }]);
         await_bootstrap(lab, &server)?;
-        story.await_silence()?;
-        story.close()?;
+        leak_test.await_silence()?;
+        leak_test.close()?;
         wg_quick(lab, "up", "office")?;
         wait_for_state(lab, "protected").with_context(|| agent.log())?;
         flows(lab)?;
@@ -276,7 +276,7 @@ fn over_ipv6_a_device_is_lost_with_its_network_and_protects_again_on_another_one
         flows(lab)?;
         let lans = Contract::locked().discovery().lan("10.0.0.0/24")?.lan("fd00:0:0:1::/64")?;
         let lans = lans.lan("10.0.1.0/24")?.lan("fd00:0:0:2::/64")?;
-        story.check("WireGuard over IPv6", &lans.endpoint(&format!("{SERVER_V6}/udp"))?)
+        leak_test.check("WireGuard over IPv6", &lans.endpoint(&format!("{SERVER_V6}/udp"))?)
     })
 }
 
@@ -289,7 +289,7 @@ fn a_killed_agent_and_hostile_routes_open_nothing_for_programs_and_containers() 
         let _bus = bus(lab)?;
         let wireguard = Server::start(lab)?;
         wireguard.write(lab, "office", "")?;
-        let mut story = Story::begin(lab)?;
+        let mut leak_test = LeakTest::begin(lab)?;
         let (host, capture) = (lab.host(), lab.capture()?);
         let containers =
             [host.bridged_container("bridged", "br-lab")?, host.macvlan_container("onlink", "eth0")?];
@@ -302,11 +302,11 @@ fn a_killed_agent_and_hostile_routes_open_nothing_for_programs_and_containers() 
         }
         let mut agent = agent(lab, KNOWN)?;
         await_bootstrap(lab, &server(MARKED))?;
-        story.await_silence()?;
-        story.close()?;
+        leak_test.await_silence()?;
+        leak_test.close()?;
         let check = |promise: &str| {
             floods.iter().try_for_each(|flood| flood.await_more(20))?;
-            story.check(promise, &contract()?)
+            leak_test.check(promise, &contract()?)
         };
         agent.kill()?;
         check("killed while locked")?;

@@ -16,7 +16,7 @@ const BROWSER: [&str; 6] = [
 ];
 
 /// The page around another one. It opens what can be opened, and writes down what is visible, at several widths.
-const AROUND: &str = include_str!("browser.html");
+const WRAPPER_PAGE: &str = include_str!("browser.html");
 
 /// A browser in a machine of the laboratory.
 pub struct Browser<'a> {
@@ -33,7 +33,7 @@ impl<'a> Browser<'a> {
     /// colors of the cells of a class, what it has `requested`, and by how many pixels it is too wide at some widths.
     pub fn looks_at(&self, page: &str) -> Result<Value> {
         let around = format!("{page}.around.html");
-        self.machine.file(&around, &AROUND.replace("PAGE", page))?;
+        self.machine.file(&around, &WRAPPER_PAGE.replace("PAGE", page))?;
         let dom = self.run(&["--dump-dom", &around])?;
         let (_, said) = dom.split_once("<pre id=\"seen\">").with_context(|| dom.clone())?;
         let (said, _) = said.split_once("</pre>").with_context(|| dom.clone())?;

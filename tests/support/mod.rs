@@ -7,6 +7,7 @@ pub mod foreign;
 pub mod groups;
 pub mod journal;
 pub mod kernel;
+pub mod leak_test;
 pub mod nft;
 pub mod openconnect;
 pub mod openvpn;
@@ -16,7 +17,6 @@ pub mod person;
 pub mod polkit;
 pub mod schema;
 pub mod signals;
-pub mod story;
 pub mod vpnc;
 pub mod wireguard;
 
@@ -90,7 +90,7 @@ pub fn chain(lab: &Lab, tool: &str, chain: &str) -> Result<Vec<String>> {
 /// Waits until the kernel allows exactly these endpoints. It may allow others at first.
 pub fn wait_for_allowance(lab: &Lab, endpoints: &BTreeSet<String>) -> Result<()> {
     wait_for(&format!("the kernel allows {endpoints:?}"), SOON, || {
-        Ok(story::allowance(lab).is_ok_and(|allowed| allowed == *endpoints).then_some(()))
+        Ok(leak_test::allowance(lab).is_ok_and(|allowed| allowed == *endpoints).then_some(()))
     })
 }
 

@@ -38,17 +38,17 @@ pub fn connect(lab: &Lab, options: &ClientOptions) -> Result<Process> {
 }
 
 /// The tag of the test's own traffic in a capture.
-pub const PRESSURE: &str = "pressure";
+pub const BACKGROUND_TAG: &str = "pressure";
 
 /// Starts traffic of both families that tries to leave on the uplink. The first two floods ignore the
 /// routes. The traffic stops when the value is dropped.
-pub fn pressure(lab: &Lab) -> Result<[Flood; 3]> {
+pub fn background_traffic(lab: &Lab) -> Result<[Flood; 3]> {
     let host = lab.host();
     Ok([
-        host.udp("203.0.113.9:4444")?.on("eth0").tag(PRESSURE).flood(100)?,
-        host.udp("[2001:db8:9::9]:4444")?.on("eth0").tag(PRESSURE).from_user("nobody").flood(100)?,
+        host.udp("203.0.113.9:4444")?.on("eth0").tag(BACKGROUND_TAG).flood(100)?,
+        host.udp("[2001:db8:9::9]:4444")?.on("eth0").tag(BACKGROUND_TAG).from_user("nobody").flood(100)?,
         // This flood names no interface: its packets take the tunnel while there is one.
-        host.udp("203.0.113.9:1194")?.tag(PRESSURE).from_user("nobody").flood(100)?,
+        host.udp("203.0.113.9:1194")?.tag(BACKGROUND_TAG).from_user("nobody").flood(100)?,
     ])
 }
 

@@ -6,7 +6,7 @@ use tunwarden_lab::{Docker, Engine, Lab, wait_for, with_lab};
 
 use super::TIMEOUT;
 use crate::support::docker::{IPV6, address, bridge_nf, user_network};
-use crate::support::story::contract;
+use crate::support::leak_test::contract;
 use crate::support::{SOON, agent, bus, wait_for_state};
 
 /// A host of the internet, and the server's own address in the tunnel.

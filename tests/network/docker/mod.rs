@@ -3,17 +3,17 @@
 
 /// Makes one test of each function with each Docker.
 macro_rules! with_each_engine {
-    ($($story:ident),+ $(,)?) => {
-        with_each_engine!(@ debian_12 System $($story)+);
-        with_each_engine!(@ debian_13 Trixie $($story)+);
-        with_each_engine!(@ debian_14 Forky $($story)+);
+    ($($scenario:ident),+ $(,)?) => {
+        with_each_engine!(@ debian_12 System $($scenario)+);
+        with_each_engine!(@ debian_13 Trixie $($scenario)+);
+        with_each_engine!(@ debian_14 Forky $($scenario)+);
     };
-    (@ $release:ident $engine:ident $($story:ident)+) => {
+    (@ $release:ident $engine:ident $($scenario:ident)+) => {
         mod $release {
             $(
                 #[test]
-                fn $story() -> anyhow::Result<()> {
-                    super::$story(tunwarden_lab::Engine::$engine)
+                fn $scenario() -> anyhow::Result<()> {
+                    super::$scenario(tunwarden_lab::Engine::$engine)
                 }
             )+
         }

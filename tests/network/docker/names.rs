@@ -7,7 +7,7 @@ use super::protected::Protected;
 use crate::blocked::blocked;
 use crate::support::SOON;
 use crate::support::docker::{inside, user_network};
-use crate::support::story::contract;
+use crate::support::leak_test::contract;
 use crate::support::wait_for_state;
 
 /// A resolver of the internet. The ISP answers in its place.

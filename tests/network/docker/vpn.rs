@@ -6,7 +6,7 @@ use tunwarden_lab::{Engine, wait_for, with_lab};
 
 use super::protected::Protected;
 use crate::support::docker::{CONTAINERS_V4, Watch, count_tries, flooding, user_network};
-use crate::support::story::contract;
+use crate::support::leak_test::contract;
 use crate::support::{SOON, start_agent, wait_for_state};
 
 /// Both flooding containers. A test can start an extra ping in each.

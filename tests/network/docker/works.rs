@@ -10,7 +10,7 @@ use tunwarden_lab::{Capture, Contract, Docker, Engine, Lab, with_lab};
 use super::protected::Protected;
 use super::{KNOWN, TIMEOUT, lock, locked};
 use crate::support::docker::{IPV6, address, bridge_nf, counted, inside};
-use crate::support::story::contract;
+use crate::support::leak_test::contract;
 use crate::support::wait_for_state;
 
 /// How long a test waits for an answer that must not come.

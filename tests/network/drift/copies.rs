@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use tunwarden_lab::{Lab, wait_for, with_lab};
 
 use super::BOTH;
-use super::flood::Siege;
+use super::flood::FloodTest;
 use crate::support::{SOON, nft, start_agent, status, tunwarden, verify_alone};
 
 const ON_OTHER_KERNELS: &str = "on a kernel from 6.1 to 6.8: make kernels";
@@ -16,13 +16,13 @@ fn tables(lab: &Lab) -> Result<String> {
 
 /// Waits until the agent reports that a flush leaves its rules in force, or that it does not. Checks that both copies
 /// are there then, or none.
-fn wait_for_copies(siege: &Siege<'_>, expected: bool) -> Result<()> {
+fn wait_for_copies(test: &FloodTest<'_>, expected: bool) -> Result<()> {
     wait_for(&format!("copies: {expected}"), SOON, || {
-        let said = status(siege.lab)?;
+        let said = status(test.lab)?;
         Ok((said["layers"][1]["owned"] == expected && said["enforced"] == true).then_some(()))
     })
-    .with_context(|| siege.agent.log())?;
-    let tables = tables(siege.lab)?;
+    .with_context(|| test.agent.log())?;
+    let tables = tables(test.lab)?;
     for copy in ["inet tunwarden_copy", "netdev tunwarden_copy"] {
         ensure!(tables.contains(copy) == expected, "{copy}, {ON_OTHER_KERNELS}: {tables}");
     }
@@ -62,37 +62,37 @@ done";
 #[ignore = "needs a kernel from 6.1 to 6.8: make kernels"]
 fn a_flush_and_the_end_of_the_agent_each_leave_the_rules_in_force() {
     with_lab(|lab| {
-        let mut siege = Siege::begin(lab, BOTH)?;
-        wait_for_copies(&siege, true)?;
+        let mut test = FloodTest::begin(lab, BOTH)?;
+        wait_for_copies(&test, true)?;
         for attack in ATTACKS {
-            let left = siege.repaired(&format!("a copy, {}", attack.join(" ")), attack, "nft")?;
+            let left = test.repaired(&format!("a copy, {}", attack.join(" ")), attack, "nft")?;
             ensure!(left.of_host + left.of_container == 0, "{attack:?}: {left:?} left");
         }
-        let from = siege.so_far()?;
+        let from = test.so_far()?;
         lab.host().run(["sh", "-c", LOOP])?;
         wait_for("the rules are back", SOON, || Ok(verify_alone(lab)?.status.success().then_some(())))?;
-        siege.is_silent("after a loop of flushes")?;
-        let left = siege.left_since(from)?;
+        test.is_silent("after a loop of flushes")?;
+        let left = test.left_since(from)?;
         ensure!(left.of_host + left.of_container == 0, "a loop of flushes: {left:?} left");
         let refused = lab.host().run(["nft", "delete", "table", "inet", "tunwarden_copy"])?;
         ensure!(!refused.status.success() && refused.stderr.contains("not permitted"), "{refused:?}");
 
-        siege.agent.kill()?;
-        siege.is_silent("the agent is dead")?;
+        test.agent.kill()?;
+        test.is_silent("the agent is dead")?;
         let left = tables(lab)?;
         ensure!(left.contains("inet tunwarden\n") && !left.contains("tunwarden_copy"), "{left}");
         ensure!(tunwarden(lab, ["verify"])?.status.success(), "the tables are whole");
-        siege.agent = start_agent(lab)?;
-        wait_for_copies(&siege, true)?;
-        siege.is_silent("the next agent")?;
-        let left = siege.repaired("the next agent, nft flush ruleset", ATTACKS[0], "nft")?;
+        test.agent = start_agent(lab)?;
+        wait_for_copies(&test, true)?;
+        test.is_silent("the next agent")?;
+        let left = test.repaired("the next agent, nft flush ruleset", ATTACKS[0], "nft")?;
         ensure!(left.of_host + left.of_container == 0, "{left:?} left");
 
         are_copies(lab)?;
 
         // The control: without the agent the same flush opens.
-        siege.agent.kill()?;
-        siege.opens_to_a_flush("the control: without a copy everything leaves")
+        test.agent.kill()?;
+        test.leaks_after_a_flush("the control: without a copy everything leaves")
     })
     .unwrap();
 }
@@ -101,17 +101,17 @@ fn a_flush_and_the_end_of_the_agent_each_leave_the_rules_in_force() {
 #[ignore = "needs a kernel from 6.1 to 6.8: make kernels"]
 fn where_there_is_no_room_for_a_copy_the_tables_are_in_force_alone() {
     with_lab(|lab| {
-        let mut siege = Siege::begin(lab, BOTH)?;
-        siege.agent.kill()?;
+        let mut test = FloodTest::begin(lab, BOTH)?;
+        test.agent.kill()?;
         // Leaves room for the existing hook only.
         nft::fill_all_but(lab, "eth0", 1)?;
-        siege.agent = start_agent(lab)?;
-        wait_for_copies(&siege, false)?;
+        test.agent = start_agent(lab)?;
+        wait_for_copies(&test, false)?;
         ensure!(status(lab)?["layers"][1]["lacks"].is_null(), "{}", status(lab)?);
-        siege.is_silent("no room for a copy")?;
+        test.is_silent("no room for a copy")?;
         lab.host().succeed(["nft", "delete", "table", "netdev", "eth0_0"])?;
-        wait_for_copies(&siege, true)?;
-        siege.is_silent("room for a copy")
+        wait_for_copies(&test, true)?;
+        test.is_silent("room for a copy")
     })
     .unwrap();
 }
@@ -120,14 +120,14 @@ fn where_there_is_no_room_for_a_copy_the_tables_are_in_force_alone() {
 #[ignore = "needs a kernel from 6.1 to 6.8: make kernels"]
 fn a_copy_whose_owner_does_not_end_refuses_no_lock_and_is_named_by_a_release() {
     with_lab(|lab| {
-        let mut siege = Siege::begin(lab, BOTH)?;
-        wait_for_copies(&siege, true)?;
-        let owner = nft::owner_of(&siege.agent)?;
-        siege.agent.kill()?;
+        let mut test = FloodTest::begin(lab, BOTH)?;
+        wait_for_copies(&test, true)?;
+        let owner = nft::owner_of(&test.agent)?;
+        test.agent.kill()?;
         lab.host().file("/etc/tunwarden/config.toml", &format!("{BOTH}[lan]\nallow = false\n"))?;
         let lock = tunwarden(lab, ["lock"])?;
         ensure!(lock.status.success(), "{lock:?}");
-        siege.is_silent("a copy that nobody can change")?;
+        test.is_silent("a copy that nobody can change")?;
         let release = tunwarden(lab, ["release", "--yes"])?;
         ensure!(!release.status.success(), "{release:?}");
         ensure!(release.stderr.contains("systemctl restart tunwarden"), "{release:?}");

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use tunwarden_lab::{Lab, wait_for, with_lab};
 
-use super::flood::Siege;
+use super::flood::FloodTest;
 use super::{BOTH, ONE};
 use crate::support::{SOON, agent, bus, status, tunwarden};
 
@@ -23,16 +23,16 @@ fn is_off(lab: &Lab, table: &str) -> Result<bool> {
 #[test]
 fn an_agent_with_one_layer_switches_its_tables_on_again_and_names_the_program() {
     with_lab(|lab| {
-        let siege = Siege::begin(lab, ONE)?;
-        let from = siege.so_far()?;
+        let test = FloodTest::begin(lab, ONE)?;
+        let from = test.so_far()?;
         for table in TABLES {
             let command = format!("add table {table} {{ flags dormant; }}");
-            siege.repaired(&format!("{table} dormant"), &["nft", &command], "nft")?;
+            test.repaired(&format!("{table} dormant"), &["nft", &command], "nft")?;
             ensure!(!is_off(lab, table)?, "{table} is still off");
         }
-        let left = siege.left_since(from)?;
+        let left = test.left_since(from)?;
         println!("with one layer left while tables were off: {left:?}");
-        ensure!(siege.agent.log().contains("switched off (flags dormant)"), "{}", siege.agent.log());
+        ensure!(test.agent.log().contains("switched off (flags dormant)"), "{}", test.agent.log());
         Ok(())
     })
     .unwrap();
@@ -41,11 +41,11 @@ fn an_agent_with_one_layer_switches_its_tables_on_again_and_names_the_program() 
 #[test]
 fn nothing_leaves_through_both_layers_when_a_table_of_iptables_is_switched_off() {
     with_lab(|lab| {
-        let siege = Siege::begin(lab, BOTH)?;
+        let test = FloodTest::begin(lab, BOTH)?;
         // The kernel refuses it for the agent's own tables: see `owned.rs`.
         for table in TABLES {
             let command = format!("add table {table} {{ flags dormant; }}");
-            let left = siege.repaired(&format!("{table} dormant"), &["nft", &command], "nft")?;
+            let left = test.repaired(&format!("{table} dormant"), &["nft", &command], "nft")?;
             ensure!(left.of_host + left.of_container == 0, "{table}: {left:?} left");
             ensure!(!is_off(lab, table)?, "{table} is still off");
         }

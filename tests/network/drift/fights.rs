@@ -4,15 +4,15 @@ use anyhow::{Context, Result, ensure};
 use tunwarden_lab::{Lab, wait_for, with_lab};
 
 use super::ONE;
-use super::flood::Siege;
+use super::flood::FloodTest;
 use crate::support::{SOON, status, tunwarden};
 
 /// Flushes `times` times. Each flush comes after the repair of the last one.
-fn fight(lab: &Lab, siege: &Siege<'_>, times: usize) -> Result<()> {
+fn fight(lab: &Lab, test: &FloodTest<'_>, times: usize) -> Result<()> {
     for _ in 0..times {
-        let before = siege.signals.repairs().len();
+        let before = test.signals.repairs().len();
         lab.host().succeed(["iptables", "-w", "-F"])?;
-        wait_for("it is repaired", SOON, || Ok((siege.signals.repairs().len() > before).then_some(())))?;
+        wait_for("it is repaired", SOON, || Ok((test.signals.repairs().len() > before).then_some(())))?;
     }
     Ok(())
 }
@@ -20,20 +20,20 @@ fn fight(lab: &Lab, siege: &Siege<'_>, times: usize) -> Result<()> {
 #[test]
 fn twenty_flushes_a_minute_are_repaired_and_the_program_is_named() {
     with_lab(|lab| {
-        let mut siege = Siege::begin(lab, ONE)?;
-        fight(lab, &siege, 10)?;
+        let mut test = FloodTest::begin(lab, ONE)?;
+        fight(lab, &test, 10)?;
         ensure!(status(lab)?["fights"] == serde_json::json!([]), "{}", status(lab)?);
-        fight(lab, &siege, 12)?;
-        siege.agent.wait_for_line("iptables has removed the rules", SOON)?;
+        fight(lab, &test, 12)?;
+        test.agent.wait_for_line("iptables has removed the rules", SOON)?;
         let said = status(lab)?;
         let fights = &said["fights"];
         ensure!(fights[0]["program"] == "iptables", "{said}");
         ensure!(fights[0]["count"].as_u64() >= Some(20), "{said}");
         let text = tunwarden(lab, ["status"])?.stdout;
         ensure!(text.contains("iptables removes the rules"), "{text}");
-        let named = siege.agent.log().matches("iptables has removed the rules").count();
+        let named = test.agent.log().matches("iptables has removed the rules").count();
         ensure!(named == 1, "named {named} times");
-        siege.is_silent("after a fight").context("it still loses")
+        test.is_silent("after a fight").context("it still loses")
     })
     .unwrap();
 }

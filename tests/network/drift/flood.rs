@@ -17,7 +17,7 @@ const HOSTS: &str = "203.0.113.9:5000";
 const CONTAINERS: &str = "203.0.113.77:5000";
 
 /// The two floods, the capture, and the agent.
-pub(crate) struct Siege<'a> {
+pub(crate) struct FloodTest<'a> {
     pub(crate) lab: &'a Lab,
     pub(crate) agent: Process,
     pub(crate) signals: Signals,
@@ -34,7 +34,7 @@ pub(crate) struct Left {
     pub(crate) of_container: usize,
 }
 
-impl<'a> Siege<'a> {
+impl<'a> FloodTest<'a> {
     /// Waits until both floods leave without an agent. Then starts the agent and checks that neither leaves.
     ///
     /// # Errors
@@ -51,12 +51,12 @@ impl<'a> Siege<'a> {
         let bus = bus(lab)?;
         let signals = Signals::listen(&bus)?;
         let agent = agent(lab, config)?;
-        let siege = Self { lab, agent, signals, bus, capture, host, container };
+        let test = Self { lab, agent, signals, bus, capture, host, container };
         wait_for("earlier packets have left", SOON, || {
-            Ok((siege.left_from(siege.so_far()?)?.of_container == 0).then_some(()))
+            Ok((test.left_from(test.so_far()?)?.of_container == 0).then_some(()))
         })?;
-        siege.is_silent("the agent has begun")?;
-        Ok(siege)
+        test.is_silent("the agent has begun")?;
+        Ok(test)
     }
 
     /// Number of captured frames.
@@ -72,7 +72,7 @@ impl<'a> Siege<'a> {
     }
 
     /// Checks that packets leave after a flush of everything, as they do when nobody owns a table any more.
-    pub(crate) fn opens_to_a_flush(&self, control: &str) -> Result<()> {
+    pub(crate) fn leaks_after_a_flush(&self, control: &str) -> Result<()> {
         let from = self.so_far()?;
         self.lab.host().succeed(["nft", "flush", "ruleset"])?;
         wait_for(control, SOON, || {

@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use tunwarden_lab::with_lab;
 
-use super::flood::Siege;
+use super::flood::FloodTest;
 use super::{BOTH, ONE};
 
 /// The action, its command, and the kernel's name of the program.
@@ -30,13 +30,13 @@ const FLUSHES: [(&str, &[&str], &str); 9] = [
 #[test]
 fn one_layer_is_back_after_every_flush_and_the_agent_names_the_program() {
     with_lab(|lab| {
-        let siege = Siege::begin(lab, ONE)?;
+        let test = FloodTest::begin(lab, ONE)?;
         for (what, command, program) in FLUSHES {
-            siege.repaired(&format!("one layer, {what}"), command, program)?;
+            test.repaired(&format!("one layer, {what}"), command, program)?;
         }
         // The same flushes a second time.
         for (what, command, program) in FLUSHES {
-            siege.repaired(&format!("one layer, again, {what}"), command, program)?;
+            test.repaired(&format!("one layer, again, {what}"), command, program)?;
         }
         Ok(())
     })
@@ -46,9 +46,9 @@ fn one_layer_is_back_after_every_flush_and_the_agent_names_the_program() {
 #[test]
 fn nothing_leaves_through_both_layers() {
     with_lab(|lab| {
-        let siege = Siege::begin(lab, BOTH)?;
+        let test = FloodTest::begin(lab, BOTH)?;
         for (what, command, program) in FLUSHES {
-            let left = siege.repaired(&format!("both layers, {what}"), command, program)?;
+            let left = test.repaired(&format!("both layers, {what}"), command, program)?;
             ensure!(left.of_host + left.of_container == 0, "both layers, {what}: {left:?} left");
         }
         Ok(())

@@ -22,7 +22,7 @@ const HANGING: &str = r#"
     exec $real "$@""#;
 
 /// What `status` says while a firewall program runs for a long time.
-const AT_WORK: &str = "a firewall program has been reading or changing the rules";
+const BUSY_MESSAGE: &str = "a firewall program has been reading or changing the rules";
 
 /// Receives a message. A signal interrupts a socket that has a timeout, so the call is repeated.
 fn receive(systemd: &UnixDatagram, buffer: &mut [u8]) -> io::Result<usize> {
@@ -66,7 +66,7 @@ impl Supervised {
     }
 
     /// Waits for new pings.
-    fn pings_on(&self) -> Result<()> {
+    fn await_pings(&self) -> Result<()> {
         let wanted = self.pings.load(Ordering::Relaxed) + 3;
         wait_for("the agent pings the watchdog", SOON, || {
             Ok((self.pings.load(Ordering::Relaxed) >= wanted).then_some(()))
@@ -92,11 +92,11 @@ fn answers_during_a_commit(lab: &Lab, supervised: &Supervised) -> Result<()> {
     let mut last = serde_json::Value::Null;
     wait_for("the status says that a program is at work", SOON, || {
         last = status(lab)?;
-        Ok(last["pending"].as_str().is_some_and(|pending| pending.contains(AT_WORK)).then_some(()))
+        Ok(last["pending"].as_str().is_some_and(|pending| pending.contains(BUSY_MESSAGE)).then_some(()))
     })
     .with_context(|| format!("the last status: {last}"))?;
     ensure!(last["verdict"] == "unknown" && last["enforced"] == false, "it claims to know: {last}");
-    supervised.pings_on()
+    supervised.await_pings()
 }
 
 /// Checks that the agent answers calls and pings during a commit that does not end.
@@ -110,7 +110,7 @@ fn answers_calls(lab: &Lab, supervised: &Supervised) -> Result<()> {
     ensure!(!look.wait(SOON)?.success(), "{}", look.log());
     // If nothing else reads the rules at that moment, the check itself meets the program that hangs.
     let log = look.log();
-    ensure!(log.contains(AT_WORK) || log.contains("did not end within 20 seconds"), "{log}");
+    ensure!(log.contains(BUSY_MESSAGE) || log.contains("did not end within 20 seconds"), "{log}");
     Ok(())
 }
 
@@ -150,9 +150,9 @@ fn an_agent_continues_while_the_disk_holds_a_write() -> Result<()> {
         })?;
         let now = status(lab)?;
         ensure!(now["state"] == "locked" && now["enforced"] == true, "{now}");
-        supervised.pings_on()?;
+        supervised.await_pings()?;
         move_the_lan(lab)?;
-        supervised.pings_on()?;
+        supervised.await_pings()?;
         // A reader lets the write go on.
         let text = lab.host().succeed(["timeout", "30", "cat", PIPE])?;
         ensure!(text.contains("allow = false"), "the write that was held: {text}");

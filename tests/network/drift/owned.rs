@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use tunwarden_lab::{Lab, wait_for, with_lab};
 
-use super::flood::Siege;
+use super::flood::FloodTest;
 use super::{BOTH, ONE};
 use crate::support::{SOON, nft, start_agent, status, tunwarden};
 
@@ -34,12 +34,12 @@ const ATTACKS: [&str; 4] = [
 #[test]
 fn a_flush_of_everything_opens_nothing_where_the_agent_owns_the_tables() {
     with_lab(|lab| {
-        let mut siege = Siege::begin(lab, BOTH)?;
-        wait_for_owned(lab, true).with_context(|| siege.agent.log())?;
+        let mut test = FloodTest::begin(lab, BOTH)?;
+        wait_for_owned(lab, true).with_context(|| test.agent.log())?;
         let text = tunwarden(lab, ["status"])?.stdout;
         ensure!(text.contains("owned by the agent"), "{text}");
         for flush in FLUSHES {
-            let left = siege.repaired(&format!("owned, {}", flush.join(" ")), flush, "nft")?;
+            let left = test.repaired(&format!("owned, {}", flush.join(" ")), flush, "nft")?;
             ensure!(left.of_host + left.of_container == 0, "{flush:?}: {left:?} left");
         }
         for attack in ATTACKS {
@@ -48,30 +48,30 @@ fn a_flush_of_everything_opens_nothing_where_the_agent_owns_the_tables() {
             ensure!(refused.stderr.contains("not permitted"), "{attack}: {}", refused.stderr);
         }
         // The agent itself can still change its tables.
-        let from = siege.so_far()?;
+        let from = test.so_far()?;
         ensure!(tunwarden(lab, ["pause", "60s"])?.status.success());
-        let seen = siege.left_since(from)?;
+        let seen = test.left_since(from)?;
         wait_for("the pause opens", SOON, || {
-            Ok((siege.left_since(from)?.of_host > seen.of_host).then_some(()))
+            Ok((test.left_since(from)?.of_host > seen.of_host).then_some(()))
         })?;
         ensure!(tunwarden(lab, ["resume"])?.status.success());
-        siege.is_silent("after a pause")?;
+        test.is_silent("after a pause")?;
         wait_for_owned(lab, true)?;
         for (config, owned) in [(ONE, false), (BOTH, true)] {
             lab.host().file("/etc/tunwarden/config.toml", config)?;
             let reload = tunwarden(lab, ["reload"])?;
             ensure!(reload.status.success(), "{reload:?}");
             ensure!(tables(lab)?.contains("inet tunwarden\n") == owned, "{}", tables(lab)?);
-            siege.is_silent("after a reload")?;
+            test.is_silent("after a reload")?;
         }
         wait_for_owned(lab, true)?;
 
         // The tables stay when their owner dies. The control: the same flush removes tables without an owner.
-        siege.agent.kill()?;
-        siege.is_silent("the agent is dead")?;
+        test.agent.kill()?;
+        test.is_silent("the agent is dead")?;
         ensure!(tables(lab)?.contains("inet tunwarden\n"), "{}", tables(lab)?);
         ensure!(status(lab)?["layers"][1]["owned"] == false, "{}", status(lab)?);
-        siege.opens_to_a_flush("the control: without an owner everything leaves")
+        test.leaks_after_a_flush("the control: without an owner everything leaves")
     })
     .unwrap();
 }
@@ -79,15 +79,15 @@ fn a_flush_of_everything_opens_nothing_where_the_agent_owns_the_tables() {
 #[test]
 fn an_agent_that_is_killed_and_started_again_opens_nothing_to_a_flush() {
     with_lab(|lab| {
-        let mut siege = Siege::begin(lab, BOTH)?;
+        let mut test = FloodTest::begin(lab, BOTH)?;
         wait_for_owned(lab, true)?;
         for _ in 0..3 {
-            siege.agent.kill()?;
-            siege.is_silent("the owner was killed")?;
-            siege.agent = start_agent(lab)?;
-            wait_for_owned(lab, true).with_context(|| siege.agent.log())?;
-            siege.is_silent("the next owner")?;
-            let left = siege.repaired("owned again, nft flush ruleset", FLUSHES[0], "nft")?;
+            test.agent.kill()?;
+            test.is_silent("the owner was killed")?;
+            test.agent = start_agent(lab)?;
+            wait_for_owned(lab, true).with_context(|| test.agent.log())?;
+            test.is_silent("the next owner")?;
+            let left = test.repaired("owned again, nft flush ruleset", FLUSHES[0], "nft")?;
             ensure!(left.of_host + left.of_container == 0, "{left:?} left");
         }
         Ok(())
@@ -98,20 +98,20 @@ fn an_agent_that_is_killed_and_started_again_opens_nothing_to_a_flush() {
 #[test]
 fn a_lock_takes_over_owned_tables_and_a_release_removes_them() {
     with_lab(|lab| {
-        let mut siege = Siege::begin(lab, BOTH)?;
+        let mut test = FloodTest::begin(lab, BOTH)?;
         wait_for_owned(lab, true)?;
         // The next agent takes over the tables of the last one.
-        siege.agent.kill()?;
-        siege.agent = start_agent(lab)?;
-        wait_for_owned(lab, true).with_context(|| siege.agent.log())?;
-        siege.is_silent("another agent")?;
-        siege.agent.kill()?;
+        test.agent.kill()?;
+        test.agent = start_agent(lab)?;
+        wait_for_owned(lab, true).with_context(|| test.agent.log())?;
+        test.is_silent("another agent")?;
+        test.agent.kill()?;
         let lock = tunwarden(lab, ["lock"])?;
         ensure!(lock.status.success(), "{lock:?}");
-        siege.is_silent("a lock")?;
+        test.is_silent("a lock")?;
         ensure!(tunwarden(lab, ["verify"])?.status.success());
         // `release` while the agent runs.
-        siege.agent = start_agent(lab)?;
+        test.agent = start_agent(lab)?;
         wait_for_owned(lab, true)?;
         let release = tunwarden(lab, ["release", "--yes"])?;
         ensure!(release.status.success(), "{release:?}");
@@ -127,7 +127,7 @@ fn a_lock_takes_over_owned_tables_and_a_release_removes_them() {
         let lock = tunwarden(lab, ["lock"])?;
         ensure!(lock.status.code() == Some(1), "{lock:?}");
         ensure!(lock.stderr.contains("systemctl restart tunwarden"), "{lock:?}");
-        siege.is_silent("an owner that does not end")?;
+        test.is_silent("an owner that does not end")?;
         let release = tunwarden(lab, ["release", "--yes"])?;
         ensure!(!release.status.success(), "{release:?}");
         ensure!(release.stderr.contains("systemctl restart tunwarden"), "{release:?}");
@@ -143,24 +143,24 @@ fn a_lock_takes_over_owned_tables_and_a_release_removes_them() {
 #[test]
 fn an_agent_owns_the_tables_as_soon_as_nobody_else_does() {
     with_lab(|lab| {
-        let mut siege = Siege::begin(lab, BOTH)?;
+        let mut test = FloodTest::begin(lab, BOTH)?;
         wait_for_owned(lab, true)?;
-        let owner = nft::owner_of(&siege.agent)?;
-        siege.agent.kill()?;
-        siege.agent = start_agent(lab)?;
+        let owner = nft::owner_of(&test.agent)?;
+        test.agent.kill()?;
+        test.agent = start_agent(lab)?;
         // The rules are in force, although the agent does not own them.
-        wait_for_owned(lab, false).with_context(|| siege.agent.log())?;
-        siege.is_silent("another owner")?;
-        let from = siege.so_far()?;
+        wait_for_owned(lab, false).with_context(|| test.agent.log())?;
+        test.is_silent("another owner")?;
+        let from = test.so_far()?;
         let pause = tunwarden(lab, ["pause", "60s"])?;
         ensure!(!pause.status.success() && pause.stderr.contains("nothing was opened"), "{pause:?}");
-        siege.is_silent("a pause that the kernel refuses")?;
-        let left = siege.left_since(from)?;
+        test.is_silent("a pause that the kernel refuses")?;
+        let left = test.left_since(from)?;
         ensure!(left.of_host + left.of_container == 0, "{left:?} left");
 
         drop(owner);
-        wait_for_owned(lab, true).with_context(|| siege.agent.log())?;
-        let left = siege.repaired("owned again, nft flush ruleset", FLUSHES[0], "nft")?;
+        wait_for_owned(lab, true).with_context(|| test.agent.log())?;
+        let left = test.repaired("owned again, nft flush ruleset", FLUSHES[0], "nft")?;
         ensure!(left.of_host + left.of_container == 0, "{left:?} left");
         ensure!(tunwarden(lab, ["pause", "60s"])?.status.success(), "the control: the owner can open");
         Ok(())

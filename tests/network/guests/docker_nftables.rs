@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use tunwarden_lab::{Container, ContainerFlood, Lab, wait_for, with_lab};
 
 use super::Desktop;
-use crate::support::story::contract;
+use crate::support::leak_test::contract;
 use crate::support::{SOON, status, wait_for_state};
 
 const RULES: &str = "table ip docker-bridges {

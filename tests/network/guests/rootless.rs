@@ -5,7 +5,7 @@ use tunwarden_lab::{Capture, Cmd, Contract, Engine, Frame, IMAGE, Lab, Process, 
 
 use super::{Desktop, System, is_listed};
 use crate::support::docker::{CONTAINERS_V4, counted};
-use crate::support::story::contract;
+use crate::support::leak_test::contract;
 use crate::support::{SOON, wait_for_state};
 
 /// The user of the containers, with subordinate ids, in this Debian and on the host, where the agent looks for names.

@@ -27,12 +27,12 @@ const UDP: u8 = 17;
 /// A frame and the protocol that its sender declares.
 struct Forged {
     what: String,
-    said: u16,
+    declared: u16,
     frame: Vec<u8>,
 }
 
-fn forged(what: &str, said: u16, frame: Vec<u8>) -> Forged {
-    Forged { what: format!("{what}, said to be {said:#06x}"), said, frame }
+fn forged(what: &str, declared: u16, frame: Vec<u8>) -> Forged {
+    Forged { what: format!("{what}, said to be {declared:#06x}"), declared, frame }
 }
 
 fn text(what: &str) -> Vec<u8> {
@@ -48,31 +48,31 @@ fn frames() -> Vec<Forged> {
     let (out, router) = (udp("203.0.113.9", 4000), udp("10.0.0.1", 53));
     let out6 = udp("2001:db8:9::9", 4000);
     let mut frames = Vec::new();
-    for said in [ARP, EAPOL, PRE_AUTHENTICATION, PPPOE_DISCOVERY, PPPOE_SESSION, IPV6, VLAN, SLOW, LLDP] {
-        frames.push(forged("IPv4 to the internet", said, ethernet(IPV4, &out)));
-        frames.push(forged("DNS to the router", said, ethernet(IPV4, &router)));
+    for declared in [ARP, EAPOL, PRE_AUTHENTICATION, PPPOE_DISCOVERY, PPPOE_SESSION, IPV6, VLAN, SLOW, LLDP] {
+        frames.push(forged("IPv4 to the internet", declared, ethernet(IPV4, &out)));
+        frames.push(forged("DNS to the router", declared, ethernet(IPV4, &router)));
     }
-    for said in [ARP, EAPOL, PPPOE_SESSION, VLAN, IPV4] {
-        frames.push(forged("IPv6 to the internet", said, ethernet(IPV6, &out6)));
+    for declared in [ARP, EAPOL, PPPOE_SESSION, VLAN, IPV4] {
+        frames.push(forged("IPv6 to the internet", declared, ethernet(IPV6, &out6)));
     }
     frames.push(forged("IPv6 that reads as IPv4 to the LAN", IPV4, ethernet(IPV6, &ipv6_like_ipv4())));
     frames.push(forged("IPv4 that reads as IPv6 to the link", IPV6, ethernet(IPV4, &ipv4_like_ipv6())));
     for (tag, of) in [(0, VLAN), (0, PROVIDER_VLAN), (5, VLAN), (0x4500, VLAN), (0x6000, VLAN)] {
-        for said in [0, IPV4, IPV6, VLAN, PROVIDER_VLAN, ARP, EAPOL] {
+        for declared in [0, IPV4, IPV6, VLAN, PROVIDER_VLAN, ARP, EAPOL] {
             let what = format!("tag {tag:#x} of {of:#06x}");
             let inside = |ethertype, payload: &[u8]| ethernet(of, &tagged(tag, ethertype, payload));
-            frames.push(forged(&format!("{what}, DNS to the router"), said, inside(IPV4, &router)));
-            frames.push(forged(&format!("{what}, IPv6 to the internet"), said, inside(IPV6, &out6)));
+            frames.push(forged(&format!("{what}, DNS to the router"), declared, inside(IPV4, &router)));
+            frames.push(forged(&format!("{what}, IPv6 to the internet"), declared, inside(IPV6, &out6)));
             let twice = tagged(0, IPV4, &router);
-            frames.push(forged(&format!("{what}, another tag"), said, inside(VLAN, &twice)));
+            frames.push(forged(&format!("{what}, another tag"), declared, inside(VLAN, &twice)));
         }
     }
     for last in [0, 2, 3, 14] {
         let group = [1, 0x80, 0xc2, 0, 0, last];
         for (ethertype, inside) in [(IPV4, &out), (IPV6, &out6), (0x1234, &out)] {
-            for said in [ethertype, EAPOL, SLOW, LLDP] {
+            for declared in [ethertype, EAPOL, SLOW, LLDP] {
                 let what = format!("{ethertype:#06x} to the group {last}");
-                frames.push(forged(&what, said, ethernet_to(group, ethertype, inside)));
+                frames.push(forged(&what, declared, ethernet_to(group, ethertype, inside)));
             }
         }
         let tag = tagged(0, IPV4, &router);
@@ -109,7 +109,7 @@ fn ipv4_like_ipv6() -> Vec<u8> {
 fn leave(lab: &Lab, frames: &[Forged]) -> Result<Vec<String>> {
     let capture = lab.capture()?;
     for (n, frame) in frames.iter().enumerate() {
-        lab.host().forge("eth0", frame.said, &renamed(&frame.frame, n), 1)?;
+        lab.host().forge("eth0", frame.declared, &renamed(&frame.frame, n), 1)?;
     }
     let seen = capture.stop()?;
     let left = |n: &usize| seen.iter().any(|frame| frame.is_tagged(&name(*n)));

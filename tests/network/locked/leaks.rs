@@ -15,7 +15,7 @@ const BOTH: &[&str] = &["root", "nobody"];
 const NOBODY: &[&str] = &["nobody"];
 
 /// Each gap of the article, and the packets that show it: the protocol, the target, and the users.
-const TEMPTATIONS: [(&str, &str, &str, &[&str]); 30] = [
+const LEAK_ATTEMPTS: [(&str, &str, &str, &[&str]); 30] = [
     ("UDP to the internet", "udp", "203.0.113.9:4000", BOTH),
     ("UDP to the internet", "udp", "[2001:db8:9::9]:4000", BOTH),
     ("TCP to the internet", "tcp", "203.0.113.9:443", BOTH),
@@ -57,8 +57,8 @@ fn probe(host: &Machine, kind: &str, target: &str) -> Result<Probe> {
     })
 }
 
-fn tempt(lab: &Lab) -> Result<()> {
-    for (_, kind, target, users) in TEMPTATIONS {
+fn attempt_leaks(lab: &Lab) -> Result<()> {
+    for (_, kind, target, users) in LEAK_ATTEMPTS {
         for user in users {
             probe(lab.host(), kind, target)?.from_user(user).tag("temptation").count(COUNT).send()?;
         }
@@ -67,9 +67,9 @@ fn tempt(lab: &Lab) -> Result<()> {
 }
 
 /// Number of frames of each temptation. A SYN has no room for a tag.
-fn yielded(frames: &[Frame]) -> Result<BTreeMap<String, usize>> {
+fn leaked_frames(frames: &[Frame]) -> Result<BTreeMap<String, usize>> {
     let mut counts = BTreeMap::new();
-    for (promise, kind, target, _) in TEMPTATIONS {
+    for (promise, kind, target, _) in LEAK_ATTEMPTS {
         let to: SocketAddr = target.parse()?;
         let is = |frame: &&Frame| {
             let fits = match frame.transport() {
@@ -97,8 +97,8 @@ fn nothing_of_the_articles_gaps_leaves(backend: Backend) -> Result<()> {
         // A packet that comes before the link knows its neighbour can be lost.
         let mut open = BTreeMap::new();
         wait_for("the control: every kind of packet leaves", TIMEOUT, || {
-            tempt(lab)?;
-            open = yielded(&capture.so_far()?)?;
+            attempt_leaks(lab)?;
+            open = leaked_frames(&capture.so_far()?)?;
             Ok(open.values().all(|&count| count > 0).then_some(()))
         })
         .with_context(|| format!("packets seen of each kind: {open:?}"))?;
@@ -113,10 +113,10 @@ fn nothing_of_the_articles_gaps_leaves(backend: Backend) -> Result<()> {
         for flood in floods {
             flood.stop()?;
         }
-        tempt(lab)?;
+        attempt_leaks(lab)?;
         let all = capture.so_far()?;
         let locked = &all[before..];
-        for (what, count) in yielded(locked)? {
+        for (what, count) in leaked_frames(locked)? {
             ensure!(count == 0, "{count} packets left: {what}");
         }
         contract()?.check(locked).context("after the lock")?;

@@ -39,7 +39,7 @@ for line in sys.stdin:
 ";
 
 /// The protocols that the sender declares: IPv4, IPv6, ARP, Ethernet loopback, EAPOL, a PPPoE session, a VLAN.
-const SAID: [u16; 7] = [0x0800, 0x86dd, 0x0806, 0x0060, 0x888e, 0x8864, 0x8100];
+const DECLARED: [u16; 7] = [0x0800, 0x86dd, 0x0806, 0x0060, 0x888e, 0x8864, 0x8100];
 
 fn udp(to: &str, port: u16, tag: &str) -> Result<Vec<u8>> {
     let to: IpAddr = to.parse()?;
@@ -73,7 +73,7 @@ fn send(lab: &Lab, provider: &mut Process, packets: &[(u16, String, Vec<u8>)]) -
 /// Packets that must not leave, with each declared protocol.
 fn all(round: &str) -> Result<Vec<(u16, String, Vec<u8>)>> {
     let mut packets = Vec::new();
-    for said in SAID {
+    for said in DECLARED {
         for n in 0..refused("")?.len() {
             let tag = format!("raw-{round}n{n}said{said:x}");
             packets.push((said, tag.clone(), refused(&tag)?.swap_remove(n)));

@@ -8,7 +8,7 @@ use tunwarden_lab::openvpn::ServerOptions;
 use tunwarden_lab::{wait_for, with_lab};
 
 use super::{HOSTS, Named, endpoints};
-use crate::support::story::contract;
+use crate::support::leak_test::contract;
 use crate::support::{self, SOON, wait_for_state};
 
 /// On Linux Mint users make every profile, and many profiles have a server name.
@@ -18,7 +18,7 @@ fn a_user_s_profile_with_a_server_name_connects_at_the_first_attempt_and_leaves_
         let named = Named::new(lab, "", &["198.51.100.7"])?;
         let desktop = &named.desktop;
         wait_for_state(lab, "locked")?;
-        desktop.story.check("at rest nobody asks", &contract(&[])?)?;
+        desktop.leak_test.check("at rest nobody asks", &contract(&[])?)?;
         assert_eq!(named.dns.asked(), BTreeSet::new(), "at rest");
         assert_eq!(lab.host().read("/etc/hosts")?, HOSTS, "at rest");
         assert_eq!(endpoints(lab)?, BTreeSet::new(), "at rest");

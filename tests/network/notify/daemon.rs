@@ -4,8 +4,8 @@ use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use tunwarden_lab::with_lab;
 
+use crate::support::leak_test::Desktop;
 use crate::support::person::Person;
-use crate::support::story::Desktop;
 use crate::support::{TUNWARDEN, wait_for_state};
 
 #[test]

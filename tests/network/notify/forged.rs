@@ -5,8 +5,8 @@ use nix::sys::signal::Signal;
 use tunwarden_lab::with_lab;
 
 use crate::support::SOON;
+use crate::support::leak_test::Desktop;
 use crate::support::person::Person;
-use crate::support::story::Desktop;
 
 const PATH: &str = "/org/tunwarden/Agent1";
 const NAME: &str = "org.tunwarden.Agent1";

@@ -5,8 +5,8 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tunwarden_lab::{Lab, wait_for, with_lab};
 
+use crate::support::leak_test::Desktop;
 use crate::support::person::{PATIENT, PERSON, Person, ShownNotice};
-use crate::support::story::Desktop;
 use crate::support::{TUNWARDEN, agent, bus, polkit, status, wait_for_state};
 
 /// `Pause` asks polkit for an administrator's password. Here a file stands for the correct password. On a real machine

@@ -4,8 +4,8 @@ use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use tunwarden_lab::{Lab, with_lab};
 
+use crate::support::leak_test::Desktop;
 use crate::support::person::{PATIENT, Person};
-use crate::support::story::Desktop;
 use crate::support::{start_agent, tunwarden, wait_for_state};
 
 #[test]
@@ -96,7 +96,7 @@ fn is_warned_that_packets_may_have_left(
 fn a_loss_with_a_pause_is_not_shown_as_one_without_leaks() -> Result<()> {
     is_warned_that_packets_may_have_left(|lab, desktop| {
         ensure!(tunwarden(lab, ["pause", "60s"])?.status.success());
-        desktop.story.is_seen("a pause")?;
+        desktop.leak_test.is_seen("a pause")?;
         ensure!(tunwarden(lab, ["resume"])?.status.success());
         Ok(())
     })
@@ -109,7 +109,7 @@ fn a_loss_with_a_flush_and_no_agent_is_not_shown_as_one_without_leaks() -> Resul
         for flush in ["iptables -w -P OUTPUT ACCEPT", "iptables -w -F", "nft flush ruleset"] {
             lab.host().succeed(flush.split(' '))?;
         }
-        desktop.story.is_seen("the rules are gone")?;
+        desktop.leak_test.is_seen("the rules are gone")?;
         // `lock` completes the rules before the next agent checks them, so that agent cannot notice the flush.
         ensure!(tunwarden(lab, ["lock"])?.status.success());
         desktop.agent = start_agent(lab)?;

@@ -6,8 +6,8 @@ use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use tunwarden_lab::{wait_for, with_lab};
 
+use crate::support::leak_test::Desktop;
 use crate::support::person::{PATIENT, Person, may_reconnect};
-use crate::support::story::Desktop;
 use crate::support::{SOON, tunwarden, wait_for_state};
 
 #[test]

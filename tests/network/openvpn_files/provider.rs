@@ -7,8 +7,8 @@ use tunwarden_lab::openvpn::{ClientOptions, Protocol, READY, ServerOptions};
 use tunwarden_lab::{Contract, Lab, wait_for, with_lab};
 
 use super::{KNOWN, allowed, await_allowed};
-use crate::support::openvpn::{CONNECT, connect, contract, endpoint, flows, hooked, pressure};
-use crate::support::story::Story;
+use crate::support::leak_test::LeakTest;
+use crate::support::openvpn::{CONNECT, background_traffic, connect, contract, endpoint, flows, hooked};
 use crate::support::{SOON, agent, bus, status, tunwarden, wait_for_state};
 
 const PAGE: &str = include_str!("../../../docs/openvpn.md");
@@ -69,10 +69,10 @@ fn a_device_that_a_file_names_is_the_tunnel_without_a_hook_while_the_file_counts
         let _bus = bus(lab)?;
         let server = lab.openvpn_server(ServerOptions::default())?;
         let options = ClientOptions::of(&server).persist().line("dev nordvpn0").line("dev-type tun");
-        let mut story = Story::begin(lab)?;
+        let mut leak_test = LeakTest::begin(lab)?;
         let _agent = agent(lab, KNOWN)?;
-        story.await_silence()?;
-        story.close()?;
+        leak_test.await_silence()?;
+        leak_test.close()?;
         let protects = || {
             let status = wait_for_state(lab, "protected")?;
             let (tunnel, server) = (&status["tunnels"][0], endpoint(&server));
@@ -85,7 +85,7 @@ fn a_device_that_a_file_names_is_the_tunnel_without_a_hook_while_the_file_counts
         protects()?;
         client.kill()?;
         wait_for_state(lab, "lost")?;
-        story.check("the client is killed", &contract(&[&server])?)?;
+        leak_test.check("the client is killed", &contract(&[&server])?)?;
         let _client = connect(lab, &options)?;
         protects()?;
 
@@ -99,7 +99,7 @@ fn a_device_that_a_file_names_is_the_tunnel_without_a_hook_while_the_file_counts
         ensure!(left_out.contains("nordvpn0") && left_out.contains("openvpn:lab"), "{status}");
         let sent = lab.host().ping(tunwarden_lab::address::INTERNET).count(3).send()?;
         ensure!(sent.answered == 0, "a tunnel that does not count carries: {sent:?}");
-        story.check("another file is named", &contract(&[&server])?)
+        leak_test.check("another file is named", &contract(&[&server])?)
     })
 }
 
@@ -145,7 +145,7 @@ fn behind_stunnel_as_documented_the_vpn_protects_and_nothing_else_leaves() -> Re
         let _agent = agent(lab, &format!("{config}\nscope = \"known\"\n"))?;
         await_allowed(lab, &[format!("{OTHER_VPN}:443/tcp")])?;
         let capture = lab.capture()?;
-        let _floods = pressure(lab)?;
+        let _floods = background_traffic(lab)?;
         let mut client = host.openvpn_client(&client)?;
         client.wait_for_line(READY, CONNECT)?;
         wait_for_state(lab, "protected")?;

@@ -7,7 +7,7 @@ use tunwarden_lab::{Contract, Lab, Process, wait_for, with_lab};
 
 use super::provider::examples;
 use super::{KNOWN, await_allowed};
-use crate::support::openvpn::{CONNECT, flows, hooked, pressure};
+use crate::support::openvpn::{CONNECT, background_traffic, flows, hooked};
 use crate::support::{SOON, agent, bus, status, wait_for_state};
 
 /// Checks that the VPN connects through a proxy and protects, and that only the proxy's packets to the server leave.
@@ -36,7 +36,7 @@ fn protects(lines: &str, config: &str, proxy: impl FnOnce(&Lab) -> Result<Proces
         let agent = agent(lab, &format!("{config}\nscope = \"known\"\n"))?;
         await_allowed(lab, &[format!("{VPN}:1194/tcp")])?;
         let capture = lab.capture()?;
-        let _floods = pressure(lab)?;
+        let _floods = background_traffic(lab)?;
         let mut client = lab.host().openvpn_client(&client)?;
         client.wait_for_line(READY, CONNECT).with_context(|| agent.log())?;
         wait_for_state(lab, "protected")?;

@@ -10,11 +10,11 @@ fn a_networkmanager_that_hangs_delays_no_device_of_root_s_and_makes_no_other_one
         let wireguard = Server::start(lab)?;
         wireguard.write(lab, "office", "")?;
         let mut nm = lab.host().network_manager(&bus)?;
-        let mut story = Story::begin(lab)?;
+        let mut leak_test = LeakTest::begin(lab)?;
         let agent = agent(lab, KNOWN)?;
         await_bootstrap(lab, &server(MARKED))?;
-        story.await_silence()?;
-        story.close()?;
+        leak_test.await_silence()?;
+        leak_test.close()?;
         nm.process().signal(Signal::SIGSTOP)?;
         wg_quick(lab, "up", "office")?;
         protected_by(lab, "office").with_context(|| agent.log())?;
@@ -33,6 +33,6 @@ fn a_networkmanager_that_hangs_delays_no_device_of_root_s_and_makes_no_other_one
         ensure!(status(lab)?["state"] == "lost", "{}", status(lab)?);
         nm.process().signal(Signal::SIGCONT)?;
         wait_for_state(lab, "protected").with_context(|| agent.log())?;
-        story.check("NetworkManager hangs", &contract()?)
+        leak_test.check("NetworkManager hangs", &contract()?)
     })
 }

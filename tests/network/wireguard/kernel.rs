@@ -26,11 +26,11 @@ fn wg_quick_s_device_protects_and_is_followed_and_its_end_is_a_loss() -> Result<
         let _bus = bus(lab)?;
         let wireguard = Server::start(lab)?;
         wireguard.write(lab, "office", "")?;
-        let mut story = Story::begin(lab)?;
+        let mut leak_test = LeakTest::begin(lab)?;
         let mut first = agent(lab, KNOWN)?;
         await_bootstrap(lab, &server(MARKED))?;
-        story.await_silence()?;
-        story.close()?;
+        leak_test.await_silence()?;
+        leak_test.close()?;
         wg_quick(lab, "up", "office")?;
         is_kernels(lab, "office")?;
         protected_by(lab, "office").with_context(|| first.log())?;
@@ -47,7 +47,7 @@ fn wg_quick_s_device_protects_and_is_followed_and_its_end_is_a_loss() -> Result<
         lab.host().succeed(["ip", "link", "del", "office"])?;
         let lost = wait_for_state(lab, "lost")?;
         ensure!(lost["loss"]["name"] == "office" && lost["loss"]["seen_by"] == "links", "{lost}");
-        story.check("wg-quick on the kernel's device", &contract()?.endpoint("198.51.100.8:51820/udp")?)
+        leak_test.check("wg-quick on the kernel's device", &contract()?.endpoint("198.51.100.8:51820/udp")?)
     })
 }
 
@@ -66,10 +66,10 @@ fn networkmanager_s_profile_protects_by_the_mark_of_its_device_and_comes_back() 
         nm.manage(["connection", "modify", "home", "connection.autoconnect", "no"])?;
         // NetworkManager may have activated the profile after the import: end this.
         nm.nmcli(["connection", "down", "home"])?;
-        let mut story = Story::begin(lab)?;
+        let mut leak_test = LeakTest::begin(lab)?;
         let agent = agent(lab, KNOWN)?;
-        story.await_silence()?;
-        story.close()?;
+        leak_test.await_silence()?;
+        leak_test.close()?;
         nm.up("home")?;
         is_kernels(lab, "home")?;
         protects(lab, "home", "networkmanager").with_context(|| agent.log())?;
@@ -85,7 +85,7 @@ fn networkmanager_s_profile_protects_by_the_mark_of_its_device_and_comes_back() 
         protects(lab, "home", "networkmanager").with_context(|| agent.log())?;
         nm.down("home")?;
         wait_for_state(lab, "locked").with_context(|| agent.log())?;
-        story.check("NetworkManager on the kernel's device", &contract()?)
+        leak_test.check("NetworkManager on the kernel's device", &contract()?)
     })
 }
 
@@ -112,16 +112,16 @@ fn networkd_s_device_protects_by_the_kernel_s_evidence() -> Result<()> {
             "systemd-network",
             "/run/systemd/netif",
         ])?;
-        let mut story = Story::begin(lab)?;
+        let mut leak_test = LeakTest::begin(lab)?;
         let agent = agent(lab, KNOWN)?;
         await_bootstrap(lab, &server("mark 0x7766"))?;
-        story.await_silence()?;
-        story.close()?;
+        leak_test.await_silence()?;
+        leak_test.close()?;
         let networkd = host.spawn(["/lib/systemd/systemd-networkd"])?;
         protects(lab, "office", "kernel").with_context(|| format!("{}{}", networkd.log(), agent.log()))?;
         is_kernels(lab, "office")?;
         host.succeed(["ip", "link", "del", "office"])?;
         wait_for_state(lab, "lost").with_context(|| agent.log())?;
-        story.check("systemd-networkd", &contract()?)
+        leak_test.check("systemd-networkd", &contract()?)
     })
 }

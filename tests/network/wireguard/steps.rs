@@ -24,11 +24,11 @@ fn a_device_whose_routes_are_set_step_by_step_is_not_lost_and_one_whose_routes_g
         host.file_with_mode("/run/steps/ip", STEPS, 0o755)?;
         // The programs beside wg-quick come first in its path.
         host.file_with_mode("/run/steps/wg-quick", &host.read("/usr/bin/wg-quick")?, 0o755)?;
-        let mut story = Story::begin(lab)?;
+        let mut leak_test = LeakTest::begin(lab)?;
         let agent = agent(lab, KNOWN)?;
         await_bootstrap(lab, &server(MARKED))?;
-        story.await_silence()?;
-        story.close()?;
+        leak_test.await_silence()?;
+        leak_test.close()?;
 
         let mut quick = host.spawn(["/run/steps/wg-quick", "up", "office"])?;
         // By IPv6 alone.
@@ -52,6 +52,6 @@ fn a_device_whose_routes_are_set_step_by_step_is_not_lost_and_one_whose_routes_g
         ensure!(lost["loss"]["code"] == "routed-past", "{lost}");
         host.succeed("ip -4 rule add not fwmark 51820 table 51820".split(' '))?;
         protected_by(lab, "office").with_context(|| agent.log())?;
-        story.check("the routes of wg-quick", &contract()?)
+        leak_test.check("the routes of wg-quick", &contract()?)
     })
 }

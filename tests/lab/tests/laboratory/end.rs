@@ -10,13 +10,13 @@ use tunwarden_lab::openvpn::ServerOptions;
 use tunwarden_lab::{Engine, Lab, wait_until};
 
 /// If this variable is set, [`with_services`] and [`with_containers`] make a laboratory. Otherwise they do nothing.
-const VICTIM: &str = "TUNWARDEN_LAB_VICTIM";
+const KILLED_TEST: &str = "TUNWARDEN_LAB_VICTIM";
 
 const SOON: Duration = Duration::from_secs(20);
 
 #[test]
 fn a_killed_test_leaves_no_process() -> Result<()> {
-    let mut victim = Victim::new("end::with_services")?;
+    let mut victim = KilledTest::new("end::with_services")?;
     let namespaces = victim.said.clone();
     assert_eq!(namespaces.len(), 2);
     assert!(processes_in(&namespaces)? >= 6, "two process 1, openvpn, bus, NetworkManager, sleep");
@@ -27,8 +27,8 @@ fn a_killed_test_leaves_no_process() -> Result<()> {
 #[test]
 fn groups_that_a_killed_test_leaves_go_with_the_next_laboratory() -> Result<()> {
     let lab = Lab::new()?;
-    let mut victim = Victim::new("end::with_containers")?;
-    let mut other = Victim::new("end::with_containers")?;
+    let mut victim = KilledTest::new("end::with_containers")?;
+    let mut other = KilledTest::new("end::with_containers")?;
     let [left, used] = [&victim, &other].map(|victim| format!("tunwarden-lab-{}", victim.said[0]));
     let there =
         |lab: &Lab, group: &str| Ok::<_, anyhow::Error>(groups(lab)?.iter().any(|name| name == group));
@@ -47,18 +47,18 @@ fn groups_that_a_killed_test_leaves_go_with_the_next_laboratory() -> Result<()> 
 }
 
 /// A test that is killed, and what it printed before.
-struct Victim {
+struct KilledTest {
     process: Child,
     said: Vec<String>,
     /// Kept open: after 60 seconds the process prints that its test still runs. It would end if nobody could read that.
     _stdout: BufReader<ChildStdout>,
 }
 
-impl Victim {
+impl KilledTest {
     fn new(which: &str) -> Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
             .args(["--exact", which, "--nocapture"])
-            .env(VICTIM, "1")
+            .env(KILLED_TEST, "1")
             .stdout(Stdio::piped())
             .spawn()?;
         let mut stdout = BufReader::new(process.stdout.take().context("no stdout")?);
@@ -74,7 +74,7 @@ impl Victim {
     }
 }
 
-impl Drop for Victim {
+impl Drop for KilledTest {
     fn drop(&mut self) {
         let _ = self.kill();
     }
@@ -82,7 +82,7 @@ impl Drop for Victim {
 
 #[test]
 fn with_services() -> Result<()> {
-    if std::env::var_os(VICTIM).is_none() {
+    if std::env::var_os(KILLED_TEST).is_none() {
         return Ok(());
     }
     let lab = Lab::new()?;
@@ -107,7 +107,7 @@ fn with_services() -> Result<()> {
 
 #[test]
 fn with_containers() -> Result<()> {
-    if std::env::var_os(VICTIM).is_none() {
+    if std::env::var_os(KILLED_TEST).is_none() {
         return Ok(());
     }
     let lab = Lab::new()?;

@@ -1,4 +1,4 @@
-//! A desk: a whole machine whose programs and containers send to the internet without pause, a VPN server,
+//! A desktop machine whose programs and containers send to the internet without pause, a VPN server,
 //! and a capture at the ISP of everything that leaves.
 
 use std::net::IpAddr;
@@ -68,38 +68,44 @@ const KINDS: [(&str, &str, &str); 6] = [
 ];
 
 /// The machine and its surroundings.
-pub(crate) struct Desk {
+pub(crate) struct DesktopMachine {
     pub(crate) machine: WholeMachine,
     pub(crate) server: Server,
     capture: Capture,
     from: usize,
 }
 
-/// Runs a story on a booted desk. Prints the machine's journal if the story fails.
-pub(crate) fn on_a_desk(release: Release, story: impl FnOnce(&mut Desk) -> Result<()>) -> Result<()> {
+/// Runs a scenario on a booted desktop machine. Prints its journal if the scenario fails.
+pub(crate) fn on_a_desktop(
+    release: Release,
+    scenario: impl FnOnce(&mut DesktopMachine) -> Result<()>,
+) -> Result<()> {
     with_lab(|lab| {
-        let mut desk = Desk::new(lab, release)?;
-        let told = story(&mut desk);
+        let mut desktop = DesktopMachine::new(lab, release)?;
+        let told = scenario(&mut desktop);
         if told.is_err() {
-            eprintln!("{}", desk.machine.journal());
+            eprintln!("{}", desktop.machine.journal());
         }
         told
     })
 }
 
 /// The same after the package is installed. The packets that left before are the positive control.
-pub(crate) fn on_a_guarded_desk(release: Release, story: impl FnOnce(&mut Desk) -> Result<()>) -> Result<()> {
+pub(crate) fn on_a_protected_desktop(
+    release: Release,
+    scenario: impl FnOnce(&mut DesktopMachine) -> Result<()>,
+) -> Result<()> {
     let packages = Packages::new()?;
     let package = packages.make("0.1.0-1")?;
-    on_a_desk(release, |desk| {
-        desk.is_seen("before the installation")?;
-        desk.install(&package)?;
-        desk.close()?;
-        story(desk)
+    on_a_desktop(release, |desktop| {
+        desktop.is_seen("before the installation")?;
+        desktop.install(&package)?;
+        desktop.close()?;
+        scenario(desktop)
     })
 }
 
-impl Desk {
+impl DesktopMachine {
     fn new(lab: &Lab, release: Release) -> Result<Self> {
         let server = lab.openvpn_server(ServerOptions::default())?;
         // The capture starts before the machine's link exists.
@@ -189,7 +195,7 @@ impl Desk {
     }
 
     /// Waits until the machine has sent packets of every kind again. Then checks what left.
-    pub(crate) fn tried_in_vain(&self, promise: &str) -> Result<()> {
+    pub(crate) fn check_new_attempts(&self, promise: &str) -> Result<()> {
         self.is_tried().with_context(|| promise.to_owned())?;
         self.nothing_left(promise)
     }
@@ -242,8 +248,12 @@ fn is((_, protocol, to): (&str, &str, &str), frame: &Frame) -> bool {
 }
 
 /// Checks that the processes of these units survive an action.
-pub(crate) fn goes_on(desk: &Desk, units: &[&str], act: impl FnOnce() -> Result<()>) -> Result<()> {
-    let ids = || units.iter().map(|unit| desk.machine.unit(unit, "MainPID")).collect::<Result<Vec<_>>>();
+pub(crate) fn goes_on(
+    desktop: &DesktopMachine,
+    units: &[&str],
+    act: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    let ids = || units.iter().map(|unit| desktop.machine.unit(unit, "MainPID")).collect::<Result<Vec<_>>>();
     let before = ids()?;
     ensure!(!before.contains(&"0".to_owned()), "{units:?} do not all run: {before:?}");
     act()?;

@@ -17,14 +17,14 @@ use super::{SOON, agent, bus, chain, wait_for_state};
 const RATE: u32 = 100;
 
 /// Traffic of every kind that must never leave in clear, and a capture at the ISP.
-pub struct Story {
+pub struct LeakTest {
     capture: Capture,
     floods: Vec<(&'static str, Flood)>,
     /// Number of frames that were captured before `close`.
     from: usize,
 }
 
-impl Story {
+impl LeakTest {
     /// Starts the floods and waits until the ISP sees each of them: without the agent nothing blocks them.
     ///
     /// # Errors
@@ -41,9 +41,9 @@ impl Story {
         ];
         let floods = floods.map(|(tag, probe)| Ok((tag, probe.tag(tag).flood(RATE)?)));
         let floods = floods.into_iter().collect::<Result<Vec<_>>>()?;
-        let story = Self { capture, floods, from: 0 };
-        story.is_seen("the control, without an agent")?;
-        Ok(story)
+        let leak_test = Self { capture, floods, from: 0 };
+        leak_test.is_seen("the control, without an agent")?;
+        Ok(leak_test)
     }
 
     /// Waits until new packets of every flood leave in clear.
@@ -111,10 +111,10 @@ impl Story {
     }
 }
 
-/// A desktop with one VPN server, a running agent, and the floods of a [`Story`].
+/// A desktop with one VPN server, a running agent, and the floods of a [`LeakTest`].
 pub struct Desktop<'a> {
     pub lab: &'a Lab,
-    pub story: Story,
+    pub leak_test: LeakTest,
     pub signals: Signals,
     pub agent: Process,
     pub nm: NetworkManager,
@@ -128,7 +128,7 @@ impl<'a> Desktop<'a> {
     /// # Errors
     /// When something does not start.
     pub fn new(lab: &'a Lab, config: &str) -> Result<Self> {
-        Self::reaching(lab, config, &VPN.to_string())
+        Self::with_remote(lab, config, &VPN.to_string())
     }
 
     /// The same with another server.
@@ -144,7 +144,7 @@ impl<'a> Desktop<'a> {
     ///
     /// # Errors
     /// When something does not start.
-    pub fn reaching(lab: &'a Lab, config: &str, remote: &str) -> Result<Self> {
+    pub fn with_remote(lab: &'a Lab, config: &str, remote: &str) -> Result<Self> {
         Self::of(lab, config, ServerOptions::default(), remote)
     }
 
@@ -152,7 +152,12 @@ impl<'a> Desktop<'a> {
     ///
     /// # Errors
     /// When something does not start.
-    pub fn between(lab: &'a Lab, config: &str, options: ServerOptions, remote: &str) -> Result<Self> {
+    pub fn with_server_and_remote(
+        lab: &'a Lab,
+        config: &str,
+        options: ServerOptions,
+        remote: &str,
+    ) -> Result<Self> {
         Self::of(lab, config, options, remote)
     }
 
@@ -162,11 +167,11 @@ impl<'a> Desktop<'a> {
         let nm = lab.host().network_manager(&bus)?;
         nm.add_ethernet(&lab.uplinks()[0])?;
         nm.add_vpn_by("lab", &server, remote)?;
-        let mut story = Story::begin(lab)?;
+        let mut leak_test = LeakTest::begin(lab)?;
         let signals = Signals::listen(&bus)?;
         let agent = agent(lab, config)?;
-        story.close()?;
-        Ok(Self { lab, story, signals, agent, nm, server, bus })
+        leak_test.close()?;
+        Ok(Self { lab, leak_test, signals, agent, nm, server, bus })
     }
 
     /// Connects the VPN and waits until it carries packets.
@@ -197,7 +202,7 @@ impl<'a> Desktop<'a> {
     /// # Errors
     /// When a packet left in clear.
     pub fn check(&self, promise: &str) -> Result<()> {
-        self.story.check(promise, &contract(&[&self.server])?)
+        self.leak_test.check(promise, &contract(&[&self.server])?)
     }
 
     /// Checks that this state is enforced, that the kernel allows exactly the one endpoint, and that no
