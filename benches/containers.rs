@@ -136,7 +136,7 @@ fn inside<T: Send>(lab: &Lab, docker: &Docker, act: impl FnOnce() -> Result<T> +
     let network = File::open(lab.host().outside(format!("/proc/{pid}/ns/net")))?;
     lab.host().enter(|| {
         setns(network, CloneFlags::CLONE_NEWNET)?;
-        guard::refuse_if_thread_is_home()?;
+        guard::refuse_own_namespace_of_thread()?;
         act()
     })
 }

@@ -45,13 +45,13 @@ fn main() -> Result<()> {
             nm.up("lab")?;
             wait_for_state(lab, "protected")?;
             lab.host().signal_all("openvpn", Signal::SIGKILL)?;
-            let gone = gone(&mut links, run)?;
+            let tunnel_removed_at = tunnel_removed_at(&mut links, run)?;
             let on_screen = tunwarden_lab::wait_for("the notification", PATIENT, || {
-                Ok(moments(&person).into_iter().find(|&moment| moment > gone))
+                Ok(moments(&person).into_iter().find(|&moment| moment > tunnel_removed_at))
             })?;
             let on_bus = moment_of_loss(&agent, run)?;
-            told.push(on_bus.duration_since(gone).as_secs_f64() * 1000.0);
-            seen.push(on_screen.duration_since(gone).as_secs_f64() * 1000.0);
+            told.push(on_bus.duration_since(tunnel_removed_at).as_secs_f64() * 1000.0);
+            seen.push(on_screen.duration_since(tunnel_removed_at).as_secs_f64() * 1000.0);
         }
         println!("tunnel gone -> rules in force and bus signal sent: {}", spread(&told));
         println!("tunnel gone -> notification on the screen:         {}", spread(&seen));
@@ -61,7 +61,7 @@ fn main() -> Result<()> {
 }
 
 /// When the kernel removed the `run`th tunnel: `[2026-01-01T10:00:00.000000] Deleted 5: tun0: …`.
-fn gone(links: &mut Process, run: usize) -> Result<Timestamp> {
+fn tunnel_removed_at(links: &mut Process, run: usize) -> Result<Timestamp> {
     let line = links.wait_for_lines("Deleted", run, PATIENT)?;
     let moment = line.split(['[', ']']).nth(1).context("no time")?;
     Ok(format!("{moment}Z").parse()?)

@@ -29,7 +29,7 @@ const ROUNDS: u32 = 2_000;
 const SERVER: &str = "198.51.100.7:1194";
 
 /// The rules that the packet passes, in the order of the turns. Before kernel 6.9 the agent owns a copy of the tables.
-const SIDES: [&str; 5] =
+const RULE_SETS: [&str; 5] =
     ["no rules", "the article's rules", "iptables alone", "both layers", "both layers and a copy"];
 
 fn main() -> Result<()> {
@@ -40,18 +40,18 @@ fn main() -> Result<()> {
         let mut throughput: [Vec<f64>; 5] = Default::default();
         let mut latency: [Vec<f64>; 5] = Default::default();
         for _ in 0..RUNS {
-            for (side, name) in SIDES.into_iter().enumerate() {
+            for (side, name) in RULE_SETS.into_iter().enumerate() {
                 put_in_force(lab, name)?;
                 latency[side].push(microseconds(lab)?);
                 throughput[side].push(packets_a_second(lab)?);
             }
         }
-        for (side, name) in SIDES.into_iter().enumerate() {
+        for (side, name) in RULE_SETS.into_iter().enumerate() {
             println!("sent, 64 bytes each, {name}: {}", spread_of(&throughput[side], "packets/s"));
             println!("question and answer, {name}: {}", spread_of(&latency[side], "µs"));
         }
         for (side, than) in [(3, 0), (3, 1), (3, 2), (4, 3)] {
-            let names = format!("{} / {}", SIDES[side], SIDES[than]);
+            let names = format!("{} / {}", RULE_SETS[side], RULE_SETS[than]);
             println!("packets/s, {names}: {}", ratios(&throughput[side], &throughput[than]));
             println!("answer, {names}:    {}", ratios(&latency[side], &latency[than]));
         }

@@ -34,11 +34,11 @@ const CONNECTIONS: u32 = 20_000;
 const FLOOD: u32 = 50_000;
 
 /// How often the flood sends, and how many packets at once.
-const TURN: Duration = Duration::from_millis(1);
+const FLOOD_INTERVAL: Duration = Duration::from_millis(1);
 const AT_ONCE: u32 = FLOOD / 1000;
 
 /// How long a run measures the agent's processor time.
-const SPELL: Duration = Duration::from_secs(3);
+const MEASURE_TIME: Duration = Duration::from_secs(3);
 
 /// Number of calls of `status` in one run.
 const CALLS: usize = 5;
@@ -188,7 +188,7 @@ fn agent(lab: &Lab) -> Result<()> {
 fn flooded<T>(lab: &Lab, targets: &[&str], act: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
     let (host, over) = (lab.host(), &AtomicBool::new(false));
     thread::scope(|scope| {
-        let flood = scope.spawn(move || host.enter(|| pour(targets, over)));
+        let flood = scope.spawn(move || host.enter(|| flood_targets(targets, over)));
         let done = act();
         over.store(true, Ordering::Release);
         let rate = flood.join().map_err(|_| anyhow!("the flood panicked"))??;
@@ -197,7 +197,7 @@ fn flooded<T>(lab: &Lab, targets: &[&str], act: impl FnOnce() -> Result<T>) -> R
 }
 
 /// Sends to the targets in turn until `over` is set, at the rate of [`FLOOD`]. Returns the packets per second.
-fn pour(targets: &[&str], over: &AtomicBool) -> Result<f64> {
+fn flood_targets(targets: &[&str], over: &AtomicBool) -> Result<f64> {
     let socket = UdpSocket::bind("0.0.0.0:0")?;
     let targets: Vec<std::net::IpAddr> =
         targets.iter().map(|target| target.parse()).collect::<Result<_, _>>()?;
@@ -211,16 +211,16 @@ fn pour(targets: &[&str], over: &AtomicBool) -> Result<f64> {
             let _ = socket.send_to(&[0; 64], (target, port));
             tried += 1;
         }
-        let due = began + TURN * (tried / AT_ONCE);
+        let due = began + FLOOD_INTERVAL * (tried / AT_ONCE);
         thread::sleep(due.saturating_duration_since(Instant::now()));
     }
     Ok(f64::from(tried) / began.elapsed().as_secs_f64())
 }
 
-/// The share of one core that the process takes during [`SPELL`], in percent.
+/// The share of one core that the process takes during [`MEASURE_TIME`], in percent.
 fn share(pid: u32) -> Result<f64> {
     let (began, before) = (Instant::now(), ticks(pid)?);
-    thread::sleep(SPELL);
+    thread::sleep(MEASURE_TIME);
     Ok((ticks(pid)? - before) / TICKS / began.elapsed().as_secs_f64() * 100.0)
 }
 

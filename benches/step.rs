@@ -35,12 +35,12 @@ const MANY: u32 = 10_000;
 const OF_ONE_VPN: u32 = 10;
 
 /// Makes the event of the nth step.
-type Happening = fn(Scene, u64) -> Event;
+type EventMaker = fn(StartState, u64) -> Event;
 
-const HAPPENINGS: [(&str, Happening); 4] = [
+const EVENTS: [(&str, EventMaker); 4] = [
     ("the clock", |_, _| Event::Clock),
-    ("another address of the uplink", |scene, n| {
-        Event::Links(links(scene, &format!("192.168.1.{}/24", n % 200 + 2)))
+    ("another address of the uplink", |start, n| {
+        Event::Links(links(start, &format!("192.168.1.{}/24", n % 200 + 2)))
     }),
     ("the client's user", |_, n| Event::ClientUser { pid: 7, uid: u32::try_from(n % 2).unwrap_or_default() }),
     ("Docker has gone", |_, _| Event::Docker(None)),
@@ -48,18 +48,18 @@ const HAPPENINGS: [(&str, Happening); 4] = [
 
 /// The state in which a step is measured.
 #[derive(Debug, Clone, Copy)]
-enum Scene {
+enum StartState {
     Protected,
     Locked,
 }
 
 fn main() -> Result<()> {
     println!("{RUNS} runs of {STEPS} steps each, median (min to max)");
-    for scene in [Scene::Protected, Scene::Locked] {
-        for (what, happening) in HAPPENINGS {
-            compare(&format!("{scene:?}, {what}"), |servers| a_step(scene, servers, happening))?;
+    for start in [StartState::Protected, StartState::Locked] {
+        for (what, make_event) in EVENTS {
+            compare(&format!("{start:?}, {what}"), |servers| a_step(start, servers, make_event))?;
         }
-        compare(&format!("{scene:?}, the situation"), |servers| a_situation(scene, servers))?;
+        compare(&format!("{start:?}, the situation"), |servers| a_situation(start, servers))?;
     }
     Ok(())
 }
@@ -78,18 +78,18 @@ fn compare(what: &str, measure: impl Fn(u32) -> Result<f64>) -> Result<()> {
 }
 
 /// The microseconds that a step takes.
-fn a_step(scene: Scene, servers: u32, happening: Happening) -> Result<f64> {
-    let mut machine = machine(scene, servers)?;
+fn a_step(start: StartState, servers: u32, make_event: EventMaker) -> Result<f64> {
+    let mut machine = machine(start, servers)?;
     let began = Instant::now();
     for n in 0..STEPS {
-        machine.step(happening(scene, n), 1_000);
+        machine.step(make_event(start, n), 1_000);
     }
     Ok(milliseconds(began.elapsed()) * 1000.0 / STEPS as f64)
 }
 
 /// The microseconds that [`Machine::situation`] takes.
-fn a_situation(scene: Scene, servers: u32) -> Result<f64> {
-    let machine = machine(scene, servers)?;
+fn a_situation(start: StartState, servers: u32) -> Result<f64> {
+    let machine = machine(start, servers)?;
     let began = Instant::now();
     for _ in 0..SITUATIONS {
         std::hint::black_box(machine.situation());
@@ -98,17 +98,17 @@ fn a_situation(scene: Scene, servers: u32) -> Result<f64> {
 }
 
 /// A machine in this state that knows `servers` servers.
-fn machine(scene: Scene, servers: u32) -> Result<Machine> {
-    match scene {
-        Scene::Protected => protected(servers),
-        Scene::Locked => locked(servers),
+fn machine(start: StartState, servers: u32) -> Result<Machine> {
+    match start {
+        StartState::Protected => protected(servers),
+        StartState::Locked => locked(servers),
     }
 }
 
 /// A machine that knows `servers` servers and has no tunnel. It may reach each server.
 fn locked(servers: u32) -> Result<Machine> {
     let mut machine = knowing(servers)?;
-    machine.step(Event::Links(links(Scene::Locked, "192.168.1.5/24")), 0);
+    machine.step(Event::Links(links(StartState::Locked, "192.168.1.5/24")), 0);
     let situation = machine.situation();
     ensure!(situation.state == State::Locked, "{:?}", situation.state);
     let reachable = situation.bootstrap.endpoints.len();
@@ -145,7 +145,7 @@ fn protected(servers: u32) -> Result<Machine> {
     let report =
         Report { kind, interface, pid: Some(7), started: None, endpoint: Some(endpoint(0)?), either: None };
     machine.step(Event::Report(report, Reporter::Root), 0);
-    machine.step(Event::Links(links(Scene::Protected, "192.168.1.5/24")), 0);
+    machine.step(Event::Links(links(StartState::Protected, "192.168.1.5/24")), 0);
     let situation = machine.situation();
     ensure!(situation.state == State::Protected, "{:?}", situation.state);
     Ok(machine)
@@ -159,7 +159,7 @@ fn endpoint(n: u32) -> Result<Endpoint> {
 
 /// An uplink with this address. If the scene has a tunnel, all routes lead into it, except those to the server and to
 /// the LAN.
-fn links(scene: Scene, address: &str) -> LinkTable {
+fn links(start: StartState, address: &str) -> LinkTable {
     let nets = |texts: &[&str]| texts.iter().filter_map(|text| text.parse().ok()).collect();
     let link = |index, name: &str, kind, address, routes| Link {
         index,
@@ -193,7 +193,7 @@ fn links(scene: Scene, address: &str) -> LinkTable {
         routing: Routing { ranges: ranges.into_iter().filter_map(range).collect(), on_link: Vec::new() },
         ..LinkTable::default()
     };
-    if matches!(scene, Scene::Locked) {
+    if matches!(start, StartState::Locked) {
         table.links.truncate(1);
         table.routing.ranges.iter_mut().for_each(|range| range.links = BTreeSet::from([2]));
     }

@@ -42,7 +42,7 @@ const DOCKER: &str = "
 const TUNWARDEN: &str = "/run/lab/tunwarden";
 
 fn main() -> ExitCode {
-    match with_lab(|lab| Stage::set(lab)?.play()) {
+    match with_lab(|lab| Demo::new(lab)?.run_steps()) {
         Ok(()) => {
             println!(
                 "\nResult: no packet left in clear while tunwarden was in force. Your own network was not touched."
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
 }
 
 /// The desktop, the senders that send all the time, and the contract that the captured packets must keep.
-struct Stage<'a> {
+struct Demo<'a> {
     lab: &'a Lab,
     nm: NetworkManager,
     contract: Contract,
@@ -66,8 +66,8 @@ struct Stage<'a> {
     _services: (SystemBus, Server),
 }
 
-impl<'a> Stage<'a> {
-    fn set(lab: &'a Lab) -> Result<Self> {
+impl<'a> Demo<'a> {
+    fn new(lab: &'a Lab) -> Result<Self> {
         println!("This demo makes two machines inside this computer: a desktop, and an internet provider.");
         println!("Behind the provider are the internet and a VPN server.");
         println!("On the desktop an application sends {RATE} packets a second over IPv4 and over IPv6.");
@@ -80,7 +80,14 @@ impl<'a> Stage<'a> {
         let nm = host.network_manager(&bus)?;
         nm.add_ethernet(&lab.uplinks()[0])?;
         nm.add_vpn("lab", &server)?;
-        host.succeed(["install", "-D", "-m", "755", &beside("tunwarden")?.display().to_string(), TUNWARDEN])?;
+        host.succeed([
+            "install",
+            "-D",
+            "-m",
+            "755",
+            &built_program("tunwarden")?.display().to_string(),
+            TUNWARDEN,
+        ])?;
         let contract = Contract::locked().lan("10.0.0.0/24")?.endpoint(&server.endpoint())?.discovery();
         let send = |target: String| host.udp(&target)?.tag(APPLICATION).flood(RATE);
         let application = [send(format!("{INTERNET}:4000"))?, send(format!("[{INTERNET_V6}]:4000"))?];
@@ -90,34 +97,34 @@ impl<'a> Stage<'a> {
         Ok(Self { lab, nm, contract, application, container, _services: (bus, server) })
     }
 
-    fn play(&self) -> Result<()> {
-        chapter(1, "No tunwarden and no VPN");
+    fn run_steps(&self) -> Result<()> {
+        print_heading(1, "No tunwarden and no VPN");
         let seen = self.watch(|| Ok(()))?;
         ensure!(seen.both(), "the packets were not seen: nothing below would prove anything");
         println!("   The provider reads everything. A leak in a later step would look like this.");
 
-        chapter(2, "sudo tunwarden lock");
+        print_heading(2, "sudo tunwarden lock");
         self.run(["lock"])?;
         self.nothing_clear(|| Ok(()))?;
 
-        chapter(3, "The tunwarden agent starts, and NetworkManager connects the VPN");
+        print_heading(3, "The tunwarden agent starts, and NetworkManager connects the VPN");
         let agent = self.agent()?;
         let screen = Screen::log_in(self.lab)?;
         self.nothing_clear(|| self.connect())?;
         self.internet_answers()?;
 
-        chapter(4, "The VPN client crashes (kill -9)");
+        print_heading(4, "The VPN client crashes (kill -9)");
         self.nothing_clear(|| {
             self.lab.host().signal_all("openvpn", Signal::SIGKILL)?;
             self.wait_for("lost")
         })?;
-        screen.map_or(Ok(()), |screen| screen.show_loss(&beside("../demo")?))?;
+        screen.map_or(Ok(()), |screen| screen.show_loss(&built_program("../demo")?))?;
 
-        chapter(5, "NetworkManager connects the VPN again");
+        print_heading(5, "NetworkManager connects the VPN again");
         self.nothing_clear(|| self.connect())?;
         self.internet_answers()?;
 
-        chapter(6, "The agent is killed, the VPN ends while no agent runs, a new agent starts");
+        print_heading(6, "The agent is killed, the VPN ends while no agent runs, a new agent starts");
         self.nothing_clear(|| {
             kill(agent)?;
             self.nm.down("lab")
@@ -125,7 +132,7 @@ impl<'a> Stage<'a> {
         let _agent = self.agent()?;
         self.nothing_clear(|| self.wait_for("lost"))?;
 
-        chapter(7, "sudo tunwarden release");
+        print_heading(7, "sudo tunwarden release");
         self.run(["release", "--yes"])?;
         ensure!(self.watch(|| Ok(()))?.both(), "released, and still nothing leaves");
         Ok(())
@@ -222,12 +229,12 @@ fn kill(mut process: Process) -> Result<()> {
     process.kill().map(drop)
 }
 
-fn chapter(number: u32, title: &str) {
+fn print_heading(number: u32, title: &str) {
     println!("\n{number}. {title}");
 }
 
 /// The path of a program in the folder above this one's: `target/release/tunwarden`.
-fn beside(name: &str) -> Result<PathBuf> {
+fn built_program(name: &str) -> Result<PathBuf> {
     let me = std::env::current_exe()?;
     let folder = me.parent().and_then(Path::parent).context("this program is in no build folder")?;
     Ok(folder.join(name))

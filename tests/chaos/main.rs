@@ -6,33 +6,33 @@
 //! minute by default. `make chaos` runs for an hour, with real containers. `TUNWARDEN_CHAOS_DOCKER=1` adds real
 //! containers to a shorter run.
 
-mod dice;
 mod links;
 mod others;
+mod random;
 mod services;
+mod status_check;
 #[path = "../support/mod.rs"]
 mod support;
-mod truth;
-mod world;
+mod test_machine;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use dice::Dice;
+use random::Random;
+use test_machine::{Parts, TestMachine};
 use tunwarden_lab::with_lab;
-use world::{Parts, World};
 
 /// Number of steps between two quiet moments.
-const STRIDE: usize = 6;
+const STEPS_BETWEEN_CHECKS: usize = 6;
 
 /// Minimum length of a run that has real containers without a request.
 const LONG: Duration = Duration::from_secs(600);
 
 /// A step: its weight among all steps, its name, and its function. The function returns what exactly it did,
 /// or nothing if the step makes no sense in the current state.
-type Step = (u32, &'static str, fn(&mut World<'_>, &mut Dice) -> Result<Option<String>>);
+type Step = (u32, &'static str, fn(&mut TestMachine<'_>, &mut Random) -> Result<Option<String>>);
 
 fn steps() -> Vec<Step> {
     [services::STEPS, links::STEPS, others::STEPS].concat()
@@ -61,9 +61,9 @@ fn nothing_leaves_and_status_is_true_after_random_steps() -> Result<()> {
     say(&format!("chaos: TUNWARDEN_CHAOS_SEED={seed} TUNWARDEN_CHAOS_SECONDS={}", length.as_secs()));
     with_lab(|lab| {
         let parts = Parts { docker: length >= LONG || setting("TUNWARDEN_CHAOS_DOCKER")? == Some(1) };
-        let mut world = World::new(lab, &parts)?;
+        let mut machine = TestMachine::new(lab, &parts)?;
         let (began, mut taken) = (Instant::now(), Vec::new());
-        let run = run(&mut world, &mut Dice::new(seed), &mut taken, || began.elapsed() < length);
+        let run = run(&mut machine, &mut Random::new(seed), &mut taken, || began.elapsed() < length);
         let history = || {
             let mut text = format!("chaos: TUNWARDEN_CHAOS_SEED={seed}, after {} steps:\n", taken.len());
             for (number, step) in taken.iter().enumerate() {
@@ -71,38 +71,43 @@ fn nothing_leaves_and_status_is_true_after_random_steps() -> Result<()> {
             }
             text
         };
-        let run = run.and_then(|()| world.ends_well());
+        let run = run.and_then(|()| machine.check_end());
         if run.is_err() {
-            println!("{}", world.picture());
+            println!("{}", machine.host_state());
         }
         run.with_context(history)?;
-        say(&format!("chaos: {} steps, {} frames judged", taken.len(), world.judged()));
+        say(&format!("chaos: {} steps, {} frames judged", taken.len(), machine.judged()));
         Ok(())
     })
 }
 
 /// Runs steps until the time is over. It records each step before it checks the result.
 fn run(
-    world: &mut World<'_>,
-    dice: &mut Dice,
+    machine: &mut TestMachine<'_>,
+    random: &mut Random,
     taken: &mut Vec<String>,
     goes_on: impl Fn() -> bool,
 ) -> Result<()> {
     let steps = steps();
     while goes_on() {
-        let (_, name, act) = dice.weighted(&steps, |(weight, ..)| *weight);
-        let Some(done) = act(world, dice).with_context(|| format!("the step itself failed: {name}"))? else {
+        let (_, name, act) = random.weighted(&steps, |(weight, ..)| *weight);
+        let Some(done) = act(machine, random).with_context(|| format!("the step itself failed: {name}"))?
+        else {
             continue;
         };
-        taken.push(format!("{:>7.1} s  {name} {done}", world.age().as_secs_f64()));
-        world.judge().with_context(|| format!("after: {name} {done}"))?;
-        if taken.len().is_multiple_of(STRIDE) {
-            truth::settles(world)?;
-            world.judge()?;
-            taken.push(format!("{:>7.1} s  (quiet: {})", world.age().as_secs_f64(), world.last_state));
+        taken.push(format!("{:>7.1} s  {name} {done}", machine.elapsed().as_secs_f64()));
+        machine.judge().with_context(|| format!("after: {name} {done}"))?;
+        if taken.len().is_multiple_of(STEPS_BETWEEN_CHECKS) {
+            status_check::await_true_status(machine)?;
+            machine.judge()?;
+            taken.push(format!(
+                "{:>7.1} s  (quiet: {})",
+                machine.elapsed().as_secs_f64(),
+                machine.last_state
+            ));
         }
     }
-    world.close_pause()?;
-    world.judge()?;
-    truth::settles(world)
+    machine.close_pause()?;
+    machine.judge()?;
+    status_check::await_true_status(machine)
 }

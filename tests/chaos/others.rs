@@ -3,20 +3,20 @@
 use anyhow::Result;
 
 use crate::Step;
-use crate::dice::Dice;
+use crate::random::Random;
 use crate::support::status;
-use crate::world::World;
+use crate::test_machine::TestMachine;
 
 pub(crate) const STEPS: &[Step] = &[
-    (10, "another tool", |world, dice| {
-        let what = *dice.one(TOOLS);
-        world.try_run(what)?;
+    (10, "another tool", |machine, random| {
+        let what = *random.one(TOOLS);
+        machine.try_run(what)?;
         Ok(Some(format!("({what})")))
     }),
     (2, "everything of nftables is flushed", flush),
-    (1, "ufw", |world, dice| {
-        let what = *dice.one(&["ufw --force enable", "ufw --force disable"]);
-        world.try_run(what)?;
+    (1, "ufw", |machine, random| {
+        let what = *random.one(&["ufw --force enable", "ufw --force disable"]);
+        machine.try_run(what)?;
         Ok(Some(format!("({what})")))
     }),
     (3, "Docker", docker),
@@ -44,19 +44,19 @@ const TOOLS: &[&str] = &[
 
 /// If the agent does not own its tables, this step opens both layers for a moment. The documentation names
 /// this limit, and the tests in `network/drift` count the packets.
-fn flush(world: &mut World<'_>, _: &mut Dice) -> Result<Option<String>> {
-    if world.agent.is_none() || status(world.lab)?["layers"][1]["owned"] != true {
+fn flush(machine: &mut TestMachine<'_>, _: &mut Random) -> Result<Option<String>> {
+    if machine.agent.is_none() || status(machine.lab)?["layers"][1]["owned"] != true {
         return Ok(None);
     }
-    world.try_run("nft flush ruleset")?;
+    machine.try_run("nft flush ruleset")?;
     Ok(Some(String::new()))
 }
 
 /// Other tools' steps remove Docker's own chains, or leave a rule that `iptables` cannot print. Docker can fail
 /// after that with or without tunwarden, so the record says what it did, and the run continues.
-fn docker(world: &mut World<'_>, dice: &mut Dice) -> Result<Option<String>> {
-    let Some(docker) = &mut world.docker else { return Ok(None) };
-    let what = *dice.one(&["restart", "kill", "network", "container"]);
+fn docker(machine: &mut TestMachine<'_>, random: &mut Random) -> Result<Option<String>> {
+    let Some(docker) = &mut machine.docker else { return Ok(None) };
+    let what = *random.one(&["restart", "kill", "network", "container"]);
     let done = match what {
         "restart" => docker.restart(),
         "kill" => docker.kill().and_then(|()| docker.restart()),

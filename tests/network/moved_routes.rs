@@ -19,7 +19,7 @@ use support::openvpn::{
 };
 use support::{SOON, agent, bus};
 use tunwarden_lab::openvpn::{ClientOptions, ServerOptions};
-use tunwarden_lab::{Frame, Lab, Process, Transport, bound, wait_until, with_lab};
+use tunwarden_lab::{Frame, Lab, Process, Transport, bind_when_free, wait_until, with_lab};
 
 /// A TCP connection that sends a line every few milliseconds and ignores all errors.
 struct TcpFlow {
@@ -32,7 +32,7 @@ struct TcpFlow {
 impl TcpFlow {
     /// Connects to a host of the internet over the current routes.
     fn begin(lab: &Lab) -> Result<Self> {
-        let listener = lab.isp().enter(|| bound(|| TcpListener::bind("203.0.113.9:5000")))?;
+        let listener = lab.isp().enter(|| bind_when_free(|| TcpListener::bind("203.0.113.9:5000")))?;
         let mut near = lab.host().enter(|| Ok(TcpStream::connect("203.0.113.9:5000")?))?;
         let (mut far, _) = listener.accept()?;
         near.set_nonblocking(true)?;

@@ -12,7 +12,7 @@ use support::leak_test::{Desktop, contract, set};
 use support::{SOON, chain, tunwarden, wait_for_state};
 use tunwarden_lab::address::{OTHER_VPN, ROUTER};
 use tunwarden_lab::openvpn::{Server, ServerOptions};
-use tunwarden_lab::{Contract, Dns, Frame, Lab, Manner, TAG_MARK, Transport, wait_for, with_lab};
+use tunwarden_lab::{AnswerMode, Contract, Dns, Frame, Lab, TAG_MARK, Transport, wait_for, with_lab};
 
 const NAME: &str = "vpn.example.net";
 
@@ -342,15 +342,15 @@ fn hostile_answers_widen_nothing_and_the_true_one_still_counts() -> Result<()> {
         let mut log = String::new();
         let refused = || -> Result<String> { Ok(named.desktop.agent.log()) };
         let manners = [
-            Manner::Honest,
-            Manner::WrongNumber,
-            Manner::OtherQuestion,
-            Manner::OtherSource,
-            Manner::Garbage,
+            AnswerMode::Correct,
+            AnswerMode::WrongId,
+            AnswerMode::OtherQuestion,
+            AnswerMode::OtherSource,
+            AnswerMode::Garbage,
         ];
         for (number, manner) in (100..).zip(manners) {
             named.dns.answer(manner);
-            if manner != Manner::Honest {
+            if manner != AnswerMode::Correct {
                 // The address is valid, but no valid answer contains it. The server gives no honest answer
                 // before the end, because each lookup sends queries at two times for each family.
                 named.dns.set(NAME, &["198.51.100.66"])?;
@@ -373,7 +373,7 @@ fn hostile_answers_widen_nothing_and_the_true_one_still_counts() -> Result<()> {
         // An answer that is too large for a datagram comes over TCP. The agent uses a part of it.
         let many: Vec<String> = (0..200).map(|host| format!("198.51.100.{host}")).collect();
         named.dns.set(NAME, &many)?;
-        named.dns.answer(Manner::Honest);
+        named.dns.answer(AnswerMode::Correct);
         let allowed = wait_for("the true answer counts", SOON * 8, || {
             Ok(Some(endpoints(lab)?).filter(|allowed| !allowed.is_empty()))
         })?;

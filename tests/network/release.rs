@@ -8,7 +8,7 @@ mod variants;
 use std::net::UdpSocket;
 
 use anyhow::{Result, ensure};
-use tunwarden_lab::{Lab, Machine, bound, with_lab};
+use tunwarden_lab::{Lab, Machine, bind_when_free, with_lab};
 
 use crate::support::kernel::{Backend, FAMILIES};
 use crate::support::tunwarden;
@@ -41,8 +41,8 @@ struct Ports {
 impl Ports {
     fn open(host: &Machine) -> Result<Self> {
         host.enter(|| {
-            let listen = |port| bound(|| std::net::TcpListener::bind(("::", port)));
-            let udp = bound(|| UdpSocket::bind(("::", SHUT)))?;
+            let listen = |port| bind_when_free(|| std::net::TcpListener::bind(("::", port)));
+            let udp = bind_when_free(|| UdpSocket::bind(("::", SHUT)))?;
             udp.set_nonblocking(true)?;
             Ok(Self { _tcp: vec![listen(SHUT)?, listen(LET_IN)?], udp })
         })

@@ -13,7 +13,7 @@ use hickory_proto::op::{Message, OpCode, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use crate::machine::Machine;
-use crate::wait::bound;
+use crate::wait::bind_when_free;
 
 /// Maximum size of a plain answer over UDP in bytes (RFC 1035, 4.2.1).
 const PLAIN: usize = 512;
@@ -23,12 +23,12 @@ const TURN: Duration = Duration::from_millis(50);
 
 /// How the resolver answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Manner {
+pub enum AnswerMode {
     /// With the addresses in the table.
     #[default]
-    Honest,
+    Correct,
     /// With another ID than the query, like an attacker who guesses it.
-    WrongNumber,
+    WrongId,
     /// With an answer to another question.
     OtherQuestion,
     /// Over UDP from another port than the one that received the query.
@@ -53,7 +53,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     table: BTreeMap<String, Vec<IpAddr>>,
-    manner: Manner,
+    mode: AnswerMode,
     asked: Vec<String>,
 }
 
@@ -66,8 +66,8 @@ impl Machine {
         let (udp, other, tcp) = self
             .enter(|| {
                 let other = UdpSocket::bind((address, 0))?;
-                let udp = bound(|| UdpSocket::bind((address, 53)))?;
-                Ok((udp, other, bound(|| TcpListener::bind((address, 53)))?))
+                let udp = bind_when_free(|| UdpSocket::bind((address, 53)))?;
+                Ok((udp, other, bind_when_free(|| TcpListener::bind((address, 53)))?))
             })
             .with_context(|| format!("{} on {address}", self.name()))?;
         udp.set_read_timeout(Some(TURN))?;
@@ -100,8 +100,8 @@ impl Dns {
     }
 
     /// Sets how the resolver answers.
-    pub fn answer(&self, manner: Manner) {
-        self.shared.state().manner = manner;
+    pub fn answer(&self, mode: AnswerMode) {
+        self.shared.state().mode = mode;
     }
 
     /// Every queried name since the last call, or since the start.
@@ -137,14 +137,14 @@ impl Shared {
         let mut state = self.state();
         state.asked.push(name.clone());
         let mut id = question.metadata.id;
-        match state.manner {
-            Manner::Honest | Manner::OtherSource | Manner::OtherQuestion => {}
-            Manner::WrongNumber => id = id.wrapping_add(1),
-            Manner::Garbage => return Some(b"this is no DNS".to_vec()),
+        match state.mode {
+            AnswerMode::Correct | AnswerMode::OtherSource | AnswerMode::OtherQuestion => {}
+            AnswerMode::WrongId => id = id.wrapping_add(1),
+            AnswerMode::Garbage => return Some(b"this is no DNS".to_vec()),
         }
         let mut answer = Message::response(id, OpCode::Query);
         let mut answered = query.clone();
-        if state.manner == Manner::OtherQuestion {
+        if state.mode == AnswerMode::OtherQuestion {
             answered.set_name(Name::from_ascii("evil.example.net.").ok()?);
         }
         answer.add_query(answered);
@@ -178,7 +178,7 @@ fn serve_udp(socket: &UdpSocket, other: &UdpSocket, shared: &Shared) {
             short.metadata.truncation = true;
             reply = short.to_vec().unwrap_or_default();
         }
-        let other = (shared.state().manner == Manner::OtherSource).then_some(other);
+        let other = (shared.state().mode == AnswerMode::OtherSource).then_some(other);
         // The machine's firewall may refuse an answer. That is a result of the test, and not an error.
         let _ = other.unwrap_or(socket).send_to(&reply, from);
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::machine::Machine;
-use crate::wait::bound;
+use crate::wait::bind_when_free;
 
 /// The timeout after which the thread checks whether it must end.
 const TURN: Duration = Duration::from_millis(50);
@@ -32,7 +32,7 @@ impl Machine {
     pub fn dns_forwarder(&self, address: IpAddr, resolver: IpAddr) -> Result<DnsForwarder> {
         let any = SocketAddr::from(([0, 0, 0, 0], 0));
         let (own, onward) = self
-            .enter(|| Ok((bound(|| UdpSocket::bind((address, 53)))?, UdpSocket::bind(any)?)))
+            .enter(|| Ok((bind_when_free(|| UdpSocket::bind((address, 53)))?, UdpSocket::bind(any)?)))
             .with_context(|| format!("{} on {address}", self.name()))?;
         own.set_read_timeout(Some(TURN))?;
         onward.set_read_timeout(Some(TIMEOUT))?;

@@ -19,7 +19,7 @@ pub(crate) fn remove_stale(mount: &Path) {
     for entry in fs::read_dir(mount).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let owner = name.to_str().and_then(owner);
-        if owner.is_some_and(is_gone) && is_deserted(&entry.path()) {
+        if owner.is_some_and(is_gone) && is_unpopulated(&entry.path()) {
             remove(&entry.path());
         }
     }
@@ -38,7 +38,7 @@ fn is_gone(owner: u32) -> bool {
     fs::read_link(format!("/proc/{owner}/ns/net")).is_err()
 }
 
-fn is_deserted(group: &Path) -> bool {
+fn is_unpopulated(group: &Path) -> bool {
     let events = fs::read_to_string(group.join("cgroup.events"));
     events.is_ok_and(|events| events.lines().any(|line| line == "populated 0"))
 }

@@ -40,7 +40,7 @@ pub fn refuse_own_namespace(namespace: &File) -> Result<()> {
 ///
 /// # Errors
 /// As above.
-pub fn refuse_if_thread_is_home() -> Result<()> {
+pub fn refuse_own_namespace_of_thread() -> Result<()> {
     let here = File::open("/proc/thread-self/ns/net").context("the thread's own namespace")?;
     refuse_own_namespace(&here)
 }

@@ -60,7 +60,7 @@ pub fn wait_for<T>(what: &str, bound: Duration, mut look: impl FnMut() -> Result
 ///
 /// # Errors
 /// When the address is still in use after the timeout, or cannot be bound for another reason.
-pub fn bound<T>(mut bind: impl FnMut() -> io::Result<T>) -> Result<T> {
+pub fn bind_when_free<T>(mut bind: impl FnMut() -> io::Result<T>) -> Result<T> {
     wait_for("the address is free", TIMEOUT, || match bind() {
         Ok(socket) => Ok(Some(socket)),
         Err(error) if error.kind() == ErrorKind::AddrInUse => Ok(None),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, TcpListener, TcpStream};
 
 use anyhow::{Result, ensure};
 use tunwarden_lab::address::{HOST, HOST_V6, PRINTER, ROUTER, ROUTER_V6};
-use tunwarden_lab::{Contract, Frame, Lab, Transport, bound, with_lab};
+use tunwarden_lab::{Contract, Frame, Lab, Transport, bind_when_free, with_lab};
 
 use super::{KNOWN, TIMEOUT};
 use crate::support::kernel::Backend;
@@ -26,7 +26,7 @@ fn the_lan_works(backend: Backend) -> Result<()> {
             let sent = probe.count(3).await_answers(TIMEOUT).send()?;
             ensure!(sent.answered == 3, "no answer by UDP from {target}: {sent:?}");
         }
-        let _listener = lab.isp().enter(|| bound(|| TcpListener::bind("[::]:8080")))?;
+        let _listener = lab.isp().enter(|| bind_when_free(|| TcpListener::bind("[::]:8080")))?;
         for target in ["10.0.0.5:8080", "[fd00:0:0:1::1]:8080"] {
             lab.host().enter(|| Ok(TcpStream::connect_timeout(&target.parse()?, TIMEOUT)?))?;
         }
@@ -155,7 +155,7 @@ fn a_lease_inside_the_network_of_the_vpn_moves_no_packet_out_of_the_tunnel() {
 /// Whether unexpected UDP, TCP and ping packets to this address come in.
 fn let_in(lab: &Lab, address: IpAddr) -> Result<[bool; 3]> {
     let host_echo = lab.host().udp_echo("[::]:5000")?;
-    let _listener = lab.host().enter(|| bound(|| TcpListener::bind("[::]:5001")))?;
+    let _listener = lab.host().enter(|| bind_when_free(|| TcpListener::bind("[::]:5001")))?;
     let target = |port| std::net::SocketAddr::new(address, port).to_string();
     lab.isp().udp(&target(5000))?.send()?;
     let capture = lab.capture()?;

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use anyhow::{Context, Result, ensure};
-use tunwarden_lab::{Contract, Frame, Lab, Machine, Probe, Transport, bound, wait_for, with_lab};
+use tunwarden_lab::{Contract, Frame, Lab, Machine, Probe, Transport, bind_when_free, wait_for, with_lab};
 
 use super::{KNOWN, TIMEOUT};
 use crate::support::kernel::{Backend, FAMILIES};
@@ -206,7 +206,7 @@ fn flows_opened_before_the_lock_send_nothing_after_it_with_nftables_alone() {
 
 /// An established connection: the end of the host, and the end of the ISP, which has received data.
 fn connection(lab: &Lab, address: &str) -> Result<(TcpStream, TcpStream)> {
-    let listener = lab.isp().enter(|| bound(|| TcpListener::bind(address)))?;
+    let listener = lab.isp().enter(|| bind_when_free(|| TcpListener::bind(address)))?;
     let mut client = lab.host().enter(|| Ok(TcpStream::connect(address)?))?;
     let (mut server, _) = listener.accept()?;
     client.write_all(b"hello")?;

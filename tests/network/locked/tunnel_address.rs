@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 
 use anyhow::{Result, ensure};
 use tunwarden_lab::openvpn::{ClientOptions, READY, ServerOptions};
-use tunwarden_lab::{Lab, bound, with_lab};
+use tunwarden_lab::{Lab, bind_when_free, with_lab};
 
 use super::{KNOWN, TIMEOUT};
 use crate::support::kernel::Backend;
@@ -50,7 +50,7 @@ fn probed(lab: &Lab) -> Result<[bool; 3]> {
 /// A socket on the host with an answered flow through the tunnel.
 fn established(lab: &Lab) -> Result<UdpSocket> {
     let _far = lab.isp().udp_echo(FAR)?;
-    let socket = lab.host().enter(|| bound(|| UdpSocket::bind(NEAR)))?;
+    let socket = lab.host().enter(|| bind_when_free(|| UdpSocket::bind(NEAR)))?;
     socket.set_read_timeout(Some(TIMEOUT))?;
     socket.send_to(b"hello", FAR)?;
     socket.recv_from(&mut [0; 64])?;

@@ -15,7 +15,7 @@ use super::{Machine, user_named};
 use crate::wait::wait_for;
 
 /// How long a command may take before the test treats it as hanging.
-const BOUND: Duration = Duration::from_secs(120);
+const HANG_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A command for a machine.
 #[derive(Debug, Clone)]
@@ -99,7 +99,7 @@ impl Cmd {
     pub fn run(&self) -> Result<Output> {
         let (stdout, stderr) = (memory("stdout")?, memory("stderr")?);
         let mut child = self.start(&stdout, &stderr)?;
-        let ended = wait_for("the end of a command", BOUND, || Ok(child.try_wait()?));
+        let ended = wait_for("the end of a command", HANG_TIMEOUT, || Ok(child.try_wait()?));
         if ended.is_err() {
             let _ = child.kill();
             let _ = child.wait();
@@ -143,7 +143,7 @@ impl Cmd {
             let user = user_named(name)?;
             command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
         }
-        self.machine.inhabit(|| command.spawn().with_context(|| self.shown()))
+        self.machine.in_all_namespaces(|| command.spawn().with_context(|| self.shown()))
     }
 
     fn shown(&self) -> String {

@@ -130,7 +130,7 @@ impl Machine {
     }
 
     /// Runs `act` in a thread in all namespaces of the machine, to start processes.
-    fn inhabit<T: Send>(&self, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    fn in_all_namespaces<T: Send>(&self, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         in_thread(|| {
             // The guard reads /proc, which changes with the mount namespace.
             self.enter_network()?;
@@ -146,7 +146,7 @@ impl Machine {
         guard::refuse_own_namespace(&self.holder.network)?;
         setns(&self.holder.network, CloneFlags::CLONE_NEWNET)
             .with_context(|| format!("entering the network of {}", self.name))?;
-        guard::refuse_if_thread_is_home()
+        guard::refuse_own_namespace_of_thread()
     }
 
     /// A file descriptor of the network namespace, for netlink libraries.

@@ -92,7 +92,7 @@ impl Container {
         let network = File::open(self.machine.outside(format!("/run/netns/{}", self.name)))?;
         self.machine.enter(|| {
             setns(network, CloneFlags::CLONE_NEWNET)?;
-            guard::refuse_if_thread_is_home()?;
+            guard::refuse_own_namespace_of_thread()?;
             act()
         })
     }
@@ -109,7 +109,7 @@ impl Container {
         let (stop, count, machine) = (Arc::clone(&over), Arc::clone(&tried), self.machine.clone());
         let pour = move || {
             setns(network, CloneFlags::CLONE_NEWNET)?;
-            guard::refuse_if_thread_is_home()?;
+            guard::refuse_own_namespace_of_thread()?;
             let any = if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
             let socket = UdpSocket::bind(any)?;
             let (began, mut sent) = (Instant::now(), 0);

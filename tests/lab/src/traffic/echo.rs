@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::machine::Machine;
-use crate::wait::bound;
+use crate::wait::bind_when_free;
 
 /// A running echo service. Dropping it ends it.
 #[derive(Debug)]
@@ -29,7 +29,8 @@ impl Machine {
     /// When the machine does not have the address.
     pub fn udp_echo(&self, address: &str) -> Result<Echo> {
         let socket = self.enter(|| {
-            bound(|| UdpSocket::bind(address)).with_context(|| format!("{} on {address}", self.name()))
+            bind_when_free(|| UdpSocket::bind(address))
+                .with_context(|| format!("{} on {address}", self.name()))
         })?;
         // The timeout lets the thread notice the end.
         socket.set_read_timeout(Some(Duration::from_millis(50)))?;

@@ -132,7 +132,7 @@ pub fn ipv4(to: Ipv4Addr, next: u8, ttl: u8, options: &[u8], payload: &[u8]) -> 
     header.extend([0, 1, 0, 0, ttl, next, 0, 0, 10, 0, 0, 2]);
     header.extend(to.octets());
     header.extend(options);
-    let sum = !ones(&header);
+    let sum = !ones_complement_sum(&header);
     header[10..12].copy_from_slice(&sum.to_be_bytes());
     [header, payload.to_vec()].concat()
 }
@@ -183,13 +183,13 @@ pub fn neighbour(to: Ipv6Addr, kind: u8, payload: &[u8]) -> Vec<u8> {
     }
     let length = u16::try_from(message.len()).unwrap_or(u16::MAX);
     let pseudo = [&from.octets()[..], &to.octets(), &[0, 0], &length.to_be_bytes(), &[0, 0, 0, 58], &message];
-    let sum = !ones(&pseudo.concat());
+    let sum = !ones_complement_sum(&pseudo.concat());
     message[2..4].copy_from_slice(&sum.to_be_bytes());
     ipv6(from, to, 58, 255, &message)
 }
 
 /// The one's complement sum of the Internet checksum (RFC 1071).
-fn ones(bytes: &[u8]) -> u16 {
+fn ones_complement_sum(bytes: &[u8]) -> u16 {
     let words = bytes
         .chunks(2)
         .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or_default()])));

@@ -37,7 +37,7 @@ pub struct Probe {
     tag: String,
     from: Option<SocketAddr>,
     device: Option<String>,
-    patience: Option<Duration>,
+    timeout: Option<Duration>,
 }
 
 /// The sender's view of the result.
@@ -93,7 +93,7 @@ impl Probe {
             tag: "probe".into(),
             from: None,
             device: None,
-            patience: None,
+            timeout: None,
         }
     }
 
@@ -131,8 +131,8 @@ impl Probe {
     }
 
     /// After sending, waits for as many answers as were accepted, at most this long.
-    pub fn await_answers(mut self, patience: Duration) -> Self {
-        self.patience = Some(patience);
+    pub fn await_answers(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
         self
     }
 
@@ -153,8 +153,8 @@ impl Probe {
                     sent.note(self.emit(socket, id, n));
                 }
             }
-            if let (Some(patience), Some(socket)) = (self.patience, sockets.first()) {
-                sent.answered = self.count_answers(socket, id, sent.accepted, patience)?;
+            if let (Some(timeout), Some(socket)) = (self.timeout, sockets.first()) {
+                sent.answered = self.count_answers(socket, id, sent.accepted, timeout)?;
             }
             Ok(sent)
         })
@@ -243,8 +243,8 @@ impl Probe {
         &self.machine
     }
 
-    fn count_answers(&self, socket: &Socket, id: u16, wanted: u64, patience: Duration) -> Result<u64> {
-        let deadline = Instant::now() + patience;
+    fn count_answers(&self, socket: &Socket, id: u16, wanted: u64, timeout: Duration) -> Result<u64> {
+        let deadline = Instant::now() + timeout;
         let mut answered = 0;
         let mut buffer = [0; 2048];
         let mut socket = socket.try_clone()?;

@@ -136,7 +136,7 @@ impl WholeMachine {
         self.boots += 1;
         let group = format!("{}{}-desk-{}", groups::PREFIX, self.isp.pid(), self.boots);
         let veth = format!("{}:{}", self.link.isp_end, self.link.name);
-        let mut nspawn = self.beside(["sh", "-c", BOOT, "boot", &group, &veth]).spawn()?;
+        let mut nspawn = self.command_on_disk(["sh", "-c", BOOT, "boot", &group, &veth]).spawn()?;
         let leader = wait_for("the machine's systemd", TIMEOUT, || {
             ensure!(nspawn.is_running(), "it has ended: {}", nspawn.log());
             Ok(leader_of(&nspawn))
@@ -251,7 +251,7 @@ impl WholeMachine {
     }
 
     /// A command in the mount namespace of the machine's disk, and not inside the machine.
-    fn beside<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Cmd {
+    fn command_on_disk<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Cmd {
         let mounts = format!("--mount=/proc/{}/ns/mnt", self.disk.id_inside());
         let enter = ["nsenter".to_owned(), mounts, "--".to_owned()];
         self.isp.command(enter.into_iter().chain(args.into_iter().map(ToOwned::to_owned)))
@@ -263,7 +263,7 @@ impl WholeMachine {
     }
 
     fn take_down(&self, group: &str) -> Result<()> {
-        self.beside(["sh", "-c", TAKE_DOWN, "sh", group]).run().map(drop)
+        self.command_on_disk(["sh", "-c", TAKE_DOWN, "sh", group]).run().map(drop)
     }
 
     fn ethernet(&self) -> String {

@@ -9,7 +9,7 @@ use tunwarden_lab::{Lab, guard};
 fn the_machines_own_namespace_is_refused() -> Result<()> {
     let own = File::open("/proc/self/ns/net")?;
     assert!(guard::refuse_own_namespace(&own).is_err());
-    assert!(guard::refuse_if_thread_is_home().is_err());
+    assert!(guard::refuse_own_namespace_of_thread().is_err());
     Ok(())
 }
 
@@ -17,7 +17,7 @@ fn the_machines_own_namespace_is_refused() -> Result<()> {
 fn a_laboratorys_namespace_is_not() -> Result<()> {
     let lab = Lab::new()?;
     guard::refuse_own_namespace(&lab.host().network_namespace()?)?;
-    lab.host().enter(guard::refuse_if_thread_is_home)
+    lab.host().enter(guard::refuse_own_namespace_of_thread)
 }
 
 #[test]

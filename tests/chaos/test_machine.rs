@@ -33,7 +33,7 @@ pub(crate) struct Parts {
     pub(crate) docker: bool,
 }
 
-pub(crate) struct World<'a> {
+pub(crate) struct TestMachine<'a> {
     pub(crate) lab: &'a Lab,
     pub(crate) nm: NetworkManager,
     pub(crate) server: Server,
@@ -61,7 +61,7 @@ pub(crate) struct World<'a> {
     _bus: SystemBus,
 }
 
-impl<'a> World<'a> {
+impl<'a> TestMachine<'a> {
     /// Waits until each flood leaves, then starts the agent and waits until none leaves.
     #[expect(clippy::disallowed_methods, reason = "each step is printed with its time")]
     pub(crate) fn new(lab: &'a Lab, parts: &Parts) -> Result<Self> {
@@ -77,7 +77,7 @@ impl<'a> World<'a> {
         let contract = Contract::locked().discovery().endpoint(&server.endpoint())?;
         let lans = ["10.0.0.0/24", "fd00:0:0:1::/64", "10.0.1.0/24", "fd00:0:0:2::/64", "192.168.44.0/24"];
         let contract = lans.iter().try_fold(contract, |contract, lan| contract.lan(lan))?;
-        let mut world = Self {
+        let mut machine = Self {
             lab,
             nm,
             server,
@@ -98,15 +98,15 @@ impl<'a> World<'a> {
             began: Instant::now(),
             _bus: bus,
         };
-        world.each_is_seen("the control, without an agent")?;
-        world.agent = Some(start_agent(lab)?);
+        machine.each_is_seen("the control, without an agent")?;
+        machine.agent = Some(start_agent(lab)?);
         wait_for_state(lab, "locked")?;
-        world.capture = lab.capture()?;
-        Ok(world)
+        machine.capture = lab.capture()?;
+        Ok(machine)
     }
 
     /// How long the run has taken so far.
-    pub(crate) fn age(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
 
@@ -146,7 +146,7 @@ impl<'a> World<'a> {
 
     /// Waits until each flood has sent more packets. Then checks every packet in the ISP's capture.
     pub(crate) fn judge(&mut self) -> Result<()> {
-        self.all_try(5)?;
+        self.await_new_packets(5)?;
         let frames = self.capture.so_far()?;
         let closed =
             |frame: &&Frame| !self.open.iter().any(|(from, until)| (*from..*until).contains(&frame.at));
@@ -170,7 +170,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    fn all_try(&self, more: u64) -> Result<()> {
+    fn await_new_packets(&self, more: u64) -> Result<()> {
         self.floods.iter().try_for_each(|(_, flood)| flood.await_more(more))?;
         self.of_containers.iter().try_for_each(|(_, flood)| flood.await_more(more))
     }
@@ -195,9 +195,9 @@ impl<'a> World<'a> {
     }
 
     /// Restores all parts and connects the VPN. Then releases: the ISP must see each flood again.
-    pub(crate) fn ends_well(&mut self) -> Result<()> {
-        crate::services::heal(self)?;
-        crate::links::heal(self)?;
+    pub(crate) fn check_end(&mut self) -> Result<()> {
+        crate::services::restore_all(self)?;
+        crate::links::restore_all(self)?;
         self.nm.nmcli(["--wait", "30", "connection", "down", "lab"])?;
         wait_for("the VPN connects at the end", SOON * 3, || {
             let up = self.nm.nmcli(["--wait", "30", "connection", "up", "lab"])?;
@@ -217,7 +217,7 @@ impl<'a> World<'a> {
     }
 
     /// The state of the host, for the person who investigates a failure.
-    pub(crate) fn picture(&self) -> String {
+    pub(crate) fn host_state(&self) -> String {
         let look =
             "ip -br address; ip route; ip -6 route; nft list ruleset; iptables-save -c; ip6tables-save -c";
         self.lab.host().run(["sh", "-c", look]).map_or_else(|error| error.to_string(), |seen| seen.stdout)

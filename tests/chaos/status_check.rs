@@ -7,7 +7,7 @@ use serde_json::Value;
 use tunwarden_lab::wait_for;
 
 use crate::support::{SOON, TUNWARDEN, verify_alone};
-use crate::world::World;
+use crate::test_machine::TestMachine;
 
 /// The facts at one moment.
 struct Facts {
@@ -36,50 +36,50 @@ impl fmt::Display for Facts {
 }
 
 /// Waits until everything that `status` says is true. Checks nothing while a pause is open.
-pub(crate) fn settles(world: &mut World<'_>) -> Result<()> {
-    if world.is_open() {
+pub(crate) fn await_true_status(machine: &mut TestMachine<'_>) -> Result<()> {
+    if machine.is_open() {
         return Ok(());
     }
     let mut last = String::new();
     let settled = wait_for("status is true", SOON * 2, || {
-        let facts = look(world)?;
-        let wrong = contradictions(world, &facts);
+        let facts = look(machine)?;
+        let wrong = contradictions(machine, &facts);
         last = format!("{}\n{facts}", wrong.join("; "));
-        world.last_state = facts.status["state"].as_str().unwrap_or("no state").to_owned();
+        machine.last_state = facts.status["state"].as_str().unwrap_or("no state").to_owned();
         Ok(wrong.is_empty().then_some(()))
     });
     settled.with_context(|| last)
 }
 
-fn look(world: &mut World<'_>) -> Result<Facts> {
-    if let Some(agent) = &mut world.agent {
+fn look(machine: &mut TestMachine<'_>) -> Result<Facts> {
+    if let Some(agent) = &mut machine.agent {
         ensure!(agent.is_running(), "the agent has ended by itself");
     }
-    let host = world.lab.host();
+    let host = machine.lab.host();
     let output = host.run([TUNWARDEN, "status", "--json"])?;
     let status = serde_json::from_str(&output.stdout).unwrap_or(Value::Null);
     let route = host.run(["ip", "-o", "route", "get", "203.0.113.9"])?.stdout;
-    let held = match verify_alone(world.lab)?.status.code() {
-        Some(0) if world.config_loaded => Some(true),
-        Some(4) if world.config_loaded => Some(false),
+    let held = match verify_alone(machine.lab)?.status.code() {
+        Some(0) if machine.config_loaded => Some(true),
+        Some(4) if machine.config_loaded => Some(false),
         _ => None,
     };
     Ok(Facts {
         status,
         code: output.status.code(),
-        agent_runs: world.agent.is_some(),
+        agent_runs: machine.agent.is_some(),
         routed: route.contains(" dev tun"),
-        carries: world.carries()?,
+        carries: machine.carries()?,
         held,
     })
 }
 
 /// Every statement of `status` that is false.
-fn contradictions(world: &World<'_>, facts: &Facts) -> Vec<&'static str> {
+fn contradictions(machine: &TestMachine<'_>, facts: &Facts) -> Vec<&'static str> {
     let Facts { status, code, agent_runs, routed, carries, held } = facts;
     let protected = status["state"] == "protected";
     let enforced = status["enforced"] == true;
-    let whole = world.server_answers && world.uplink_whole && world.networking;
+    let whole = machine.server_answers && machine.uplink_whole && machine.networking;
     let verdict = status["verdict"].as_str().unwrap_or("no verdict");
     let expected = match verdict {
         "protected" => 0,

@@ -1,9 +1,9 @@
 //! Choices that a seed repeats (SplitMix64).
 
 /// The generator.
-pub(crate) struct Dice(u64);
+pub(crate) struct Random(u64);
 
-impl Dice {
+impl Random {
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
