@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn every_seed_holds_what_its_target_asserts_whole_and_cut_short() {
+    fn every_seed_passes_its_target_whole_and_cut_short() {
         for (name, run) in TARGETS {
             let seeds = entries(name);
             assert!(!seeds.is_empty(), "{name} has no seed");

@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_that_failed_is_said_and_made_again_although_nothing_happens() {
+    async fn a_failed_request_is_reported_and_repeated_without_another_event() {
         let folder = tempfile::tempdir().unwrap();
         let socket: &'static Path = Box::leak(folder.path().join("socket").into_boxed_path());
         let (mut names, wanted) = (ServerNames::default(), pins("198.51.100.7"));

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_report_is_heard_though_any_number_of_requests_wait_for_a_program_that_hangs() {
+    async fn a_report_is_received_while_any_number_of_requests_wait_for_a_hanging_program() {
         let (mut receiver, requests, machine) = receiver();
         for _ in 0..500 {
             let requests = requests.clone();
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_that_opens_and_hangs_is_given_up_when_somebody_closes() {
+    async fn hanging_work_that_opens_is_cancelled_by_a_request_that_closes() {
         let (mut receiver, requests, machine) = receiver();
         let closes = tokio::spawn(async move { requests.ask(resume).await });
         let hangs = std::future::pending::<()>();

@@ -184,7 +184,7 @@ fn only_the_first_of_many_faults_are_listed() {
 }
 
 #[test]
-fn the_examples_are_true() {
+fn the_examples_are_valid() {
     assert_eq!(Config::parse(EVERY_KEY, "config.toml").unwrap(), Config::default());
     assert_eq!(Config::parse("", "config.toml").unwrap(), Config::default());
     insta::assert_snapshot!(Config::parse(ARTICLE, "article.toml").unwrap().explain());

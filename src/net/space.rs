@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn halves_are_the_whole() {
+    fn two_halves_together_are_the_whole_set() {
         assert_eq!(set(&["0.0.0.0/1", "128.0.0.0/1"]), AddressSet::whole(Family::V4));
         assert_eq!(set(&["8000::/1", "::/1"]), AddressSet::whole(Family::V6));
         assert_ne!(set(&["0.0.0.0/1", "128.0.0.0/2"]), AddressSet::whole(Family::V4));

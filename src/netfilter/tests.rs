@@ -108,7 +108,7 @@ fn a_name_is_harmless_text() {
 }
 
 #[test]
-fn generations_go_round() {
+fn generation_numbers_wrap_around() {
     let (last, first) = (Generation(u32::MAX), Generation(3));
     assert!(first.is_after(last) && !last.is_after(first) && !first.is_after(first));
     assert_eq!(first.since(last), 4);
@@ -123,7 +123,7 @@ fn the_question_is_a_valid_message() {
 
 proptest! {
     #[test]
-    fn nothing_makes_it_panic(bytes in vec(any::<u8>(), 0..200)) {
+    fn no_message_panics(bytes in vec(any::<u8>(), 0..200)) {
         let _ = parse(&bytes);
     }
 

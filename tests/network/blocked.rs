@@ -180,7 +180,7 @@ fn is_overrun(lab: &Lab, runtime: &tokio::runtime::Runtime, lines: &mut Lines) -
 }
 
 #[test]
-fn lines_that_another_program_takes_are_missed_aloud_and_packets_are_refused_as_before() -> Result<()> {
+fn lines_that_another_program_receives_are_reported_as_missing_and_packets_stay_refused() -> Result<()> {
     with_lab(|lab| {
         let _bus = bus(lab)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -200,7 +200,7 @@ fn speaker(lab: &Lab, user: &str, address: &str) -> Result<Process> {
 }
 
 #[test]
-fn an_impostor_who_listens_as_another_user_is_neither_asked_nor_believed() -> Result<()> {
+fn a_socket_of_another_user_gets_no_question_and_is_not_trusted() -> Result<()> {
     with_lab(|lab| {
         let capture = lab.capture()?;
         let _bus = bus(lab)?;

@@ -133,7 +133,7 @@ fn the_network_switched_off_or_unplugged_is_a_loss() -> Result<()> {
 }
 
 #[test]
-fn the_kernel_is_believed_when_networkmanager_still_calls_it_activated() -> Result<()> {
+fn the_kernel_decides_when_networkmanager_still_reports_the_vpn_as_activated() -> Result<()> {
     with_lab(|lab| {
         let desktop = Desktop::new(lab, "")?;
         let harms = [

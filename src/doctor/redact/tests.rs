@@ -40,7 +40,7 @@ fn only_identifying_text_is_replaced() {
 }
 
 #[test]
-fn what_everybody_has_stays() {
+fn text_that_every_machine_has_is_not_replaced() {
     for text in [
         "-A VPN_LAN -d 192.168.1.0/24 -j ACCEPT",
         "0.0.0.0/0 ::/0 ::1 fe80::/10 ff02::fb 224.0.0.251 255.255.255.255",
@@ -127,7 +127,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_taken(text in "\\PC{0,200}") {
+    fn no_text_panics(text in "\\PC{0,200}") {
         let once = Redactor::default().text(&text);
         prop_assert!(once.len() <= text.len() * 16 + 16);
     }

@@ -53,7 +53,7 @@ fn addresses_of_the_name_and_of_its_aliases_count() {
 }
 
 #[test]
-fn a_circle_of_aliases_ends() {
+fn a_lookup_ends_at_a_loop_of_aliases() {
     let question = question();
     let mut answer = answer_to(&question);
     for (from, to) in [("vpn.example.net.", "b.example.net."), ("b.example.net.", "vpn.example.net.")] {

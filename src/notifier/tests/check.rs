@@ -48,7 +48,7 @@ fn a_check_runs_once_at_a_time_and_one_that_was_not_made_says_why() {
 }
 
 #[test]
-fn a_good_check_of_before_never_stands_before_a_danger_or_a_loss() {
+fn an_outdated_good_check_never_hides_a_danger_or_a_loss() {
     let mut test = pressed();
     test.send(checked(Checked::Proven));
     test.lose();

@@ -151,7 +151,7 @@ fn one_refusal_is_once_in_every_language() {
 }
 
 #[test]
-fn a_time_and_a_name_stand_in_the_sentence_as_its_language_has_them() {
+fn a_time_and_a_name_are_written_as_each_language_writes_them() {
     let until = Text::new(Key::PausedTitle).moment("until", 14 * 3600 + 35 * 60);
     let said: Vec<String> = all_languages().iter().map(|(_, words)| words.say(&until)).collect();
     assert_eq!(

@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_is_said_once() {
+    fn a_fault_is_reported_once() {
         let reading = |remote: &str| super::super::settings::tests::read(&[("remote", remote)]);
         let mut cache = Cache::default();
         assert!(cache.learn_profile("/1".into(), reading("-a")).is_some());

@@ -95,7 +95,7 @@ fn with_a_proxy_the_endpoint_is_the_proxy() {
 }
 
 #[test]
-fn a_proxy_that_would_carry_udp_is_said() {
+fn a_proxy_that_would_carry_udp_is_reported() {
     let text = "remote 198.51.100.7 443 udp\nsocks-proxy 198.51.100.9\n";
     assert_eq!(servers(text), ["198.51.100.9:1080/tcp"]);
     assert!(fault(text).contains("a new port for each connection"), "{:?}", fault(text));

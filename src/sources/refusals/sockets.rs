@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_tells_the_socket_that_sent_until_it_is_gone() {
+    fn the_kernel_finds_the_sending_socket_until_it_is_closed() {
         let mut units = Units::default();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let to = listener.local_addr().unwrap();

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn an_overrun_is_counted_and_said_once() {
+fn an_overrun_is_counted_and_reported_once() {
     let blocked = Blocked::default();
     assert_eq!(of_overruns(blocked.memory().take_overruns()), None);
     blocked.memory().overrun();

@@ -107,7 +107,7 @@ fn a_new_or_removed_bridge_causes_a_check_and_its_ports_do_not() {
 }
 
 #[test]
-fn what_is_not_held_is_said() {
+fn a_network_that_is_not_held_is_reported() {
     let mut machine =
         machine("docker.networks = { mv = \"none\", my = \"lan\", gone = \"lan\", card = \"none\" }");
     let networks = vec![

@@ -340,7 +340,7 @@ fn five_thousand_peers_are_all_followed() {
 }
 
 #[test]
-fn a_mark_of_two_programs_is_said_and_the_same_mark_of_one_program_is_not() {
+fn a_mark_of_two_programs_is_reported_and_the_same_mark_of_one_program_is_not() {
     let mut machine = begun("", &[keyed("home", 7), keyed("office", 7)]);
     assert_eq!(left_out(&machine), []);
     let profile = Profile {

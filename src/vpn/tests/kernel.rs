@@ -155,7 +155,7 @@ fn before_the_first_reports_a_link_alone_is_no_evidence() {
 }
 
 #[test]
-fn a_source_that_speaks_of_the_link_has_the_word() {
+fn a_source_that_reports_the_link_decides_before_the_kernel() {
     let report = |kind| {
         let interface = "tun0".parse().unwrap();
         let endpoint = Some("192.0.2.1:1194/udp".parse().unwrap());
@@ -184,7 +184,7 @@ fn a_source_that_speaks_of_the_link_has_the_word() {
 }
 
 #[test]
-fn a_file_without_a_mark_is_shut_and_told_until_it_is_named() {
+fn a_file_without_a_mark_is_closed_and_reported_until_it_is_named() {
     let mut machine = begun("", &[file("office", 0)]);
     assert_eq!(keys(&machine), []);
     let [(name, remedy)] = &left_out(&machine)[..] else { panic!("{:?}", left_out(&machine)) };

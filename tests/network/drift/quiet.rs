@@ -24,7 +24,7 @@ fn settle(agent: &Process) -> Result<()> {
     })
 }
 
-fn own_changes_cost_no_look(lab: &Lab, config: &str) -> Result<()> {
+fn own_changes_cause_no_check(lab: &Lab, config: &str) -> Result<()> {
     let _bus = bus(lab)?;
     let mut agent = agent(lab, config)?;
     ensure!(status(lab)?["watch"] == "netfilter", "{}", status(lab)?);
@@ -57,13 +57,13 @@ fn own_changes_cost_no_look(lab: &Lab, config: &str) -> Result<()> {
 }
 
 #[test]
-fn our_own_changes_cost_no_look_and_harmless_ones_cost_one_with_one_layer() {
-    with_lab(|lab| own_changes_cost_no_look(lab, ONE)).unwrap();
+fn our_own_changes_cause_no_check_and_harmless_ones_cause_one_with_one_layer() {
+    with_lab(|lab| own_changes_cause_no_check(lab, ONE)).unwrap();
 }
 
 #[test]
-fn our_own_changes_cost_no_look_and_harmless_ones_cost_one_with_both_layers() {
-    with_lab(|lab| own_changes_cost_no_look(lab, BOTH)).unwrap();
+fn our_own_changes_cause_no_check_and_harmless_ones_cause_one_with_both_layers() {
+    with_lab(|lab| own_changes_cause_no_check(lab, BOTH)).unwrap();
 }
 
 #[test]

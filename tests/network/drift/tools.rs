@@ -35,12 +35,12 @@ fn ufw(config: &str) -> Result<()> {
 }
 
 #[test]
-fn ufw_comes_and_goes_and_nothing_leaves_with_one_layer() {
+fn ufw_starts_and_stops_and_nothing_leaves_with_one_layer() {
     ufw(ONE).unwrap();
 }
 
 #[test]
-fn ufw_comes_and_goes_and_nothing_leaves_with_both_layers() {
+fn ufw_starts_and_stops_and_nothing_leaves_with_both_layers() {
     ufw(BOTH).unwrap();
 }
 

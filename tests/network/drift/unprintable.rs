@@ -22,7 +22,7 @@ fn is_held(test: &FloodTest<'_>, when: &str) -> Result<()> {
     test.is_silent(when)
 }
 
-fn the_agent_holds_beside_them(config: &str) -> Result<()> {
+fn the_agent_enforces_beside_them(config: &str) -> Result<()> {
     with_lab(|lab| {
         let test = FloodTest::begin(lab, config)?;
         lab.host().succeed(["iptables", "-w", "-I", "DOCKER-USER", "-s", "192.0.2.7", "-j", "DROP"])?;
@@ -52,11 +52,11 @@ fn the_agent_holds_beside_them(config: &str) -> Result<()> {
 }
 
 #[test]
-fn an_agent_holds_beside_rules_that_iptables_cannot_print_with_one_layer() {
-    the_agent_holds_beside_them(ONE).unwrap();
+fn an_agent_enforces_beside_rules_that_iptables_cannot_print_with_one_layer() {
+    the_agent_enforces_beside_them(ONE).unwrap();
 }
 
 #[test]
-fn an_agent_holds_beside_rules_that_iptables_cannot_print_with_both_layers() {
-    the_agent_holds_beside_them(BOTH).unwrap();
+fn an_agent_enforces_beside_rules_that_iptables_cannot_print_with_both_layers() {
+    the_agent_enforces_beside_them(BOTH).unwrap();
 }

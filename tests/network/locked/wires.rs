@@ -114,7 +114,7 @@ fn is_reported(lab: &Lab, device: &str) -> Result<()> {
 }
 
 #[test]
-fn a_wire_that_has_no_room_for_a_hook_costs_only_itself() -> Result<()> {
+fn a_wire_without_room_for_a_hook_does_not_affect_other_wires() -> Result<()> {
     with_lab(|lab| {
         let _bus = support::bus(lab)?;
         lab.host().succeed(["ip", "link", "add", "full0", "type", "bridge"])?;
@@ -178,7 +178,7 @@ fn no_name_of_a_wire_keeps_the_others_from_being_held() -> Result<()> {
 const COMES_AND_GOES: &str = "while :; do ip link add gone0 type bridge; ip link del gone0; done";
 
 #[test]
-fn a_wire_that_comes_and_goes_during_commits_costs_nothing() -> Result<()> {
+fn a_wire_that_comes_and_goes_during_commits_fails_no_commit() -> Result<()> {
     with_lab(|lab| {
         ensure!(left(lab, ["eth0"])? == [3], "the control: without tunwarden");
         lab.host().file("/etc/tunwarden/config.toml", KNOWN)?;

@@ -38,7 +38,7 @@ fn changes_that_a_check_has_read_and_our_own_need_no_other_check() {
 }
 
 #[test]
-fn a_commit_that_has_not_read_everything_settles_only_its_own_changes() {
+fn a_commit_that_has_not_read_everything_accounts_only_for_its_own_changes() {
     let mut ledger = Ledger::default();
     ledger.account_for(look(1, 0), Instant::now());
     ledger.note(change(2, "iptables"));
@@ -67,7 +67,7 @@ fn a_change_during_a_check_causes_another_even_with_our_own_name() {
 }
 
 #[test]
-fn our_own_changes_are_not_blamed_and_those_of_others_with_our_names_are() {
+fn our_own_changes_name_no_program_and_those_of_others_with_our_names_do() {
     let mut ledger = Ledger::default();
     ledger.note(change(6, "iptables-restor"));
     assert_eq!(ledger.account_for(look(5, 1), Instant::now()), None);

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_the_net_has_caught_is_no_refusal_even_if_its_sender_got_an_error() {
+    fn a_probe_that_the_tables_caught_is_no_refusal_even_if_its_sender_got_an_error() {
         for error in [None, Some(Errno::ENOBUFS), Some(Errno::EPERM)] {
             let caught = |group| end_of(How::Udp, error, seen(true, true, Some(group)));
             assert_eq!(caught(0), End::Fault("eth0".to_owned()));

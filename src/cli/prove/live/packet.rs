@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn checksums_are_right_and_the_tag_is_where_the_net_looks() {
+    fn checksums_are_right_and_the_tag_is_where_the_tables_look_for_it() {
         let v4 = bytes(&probe(How::Frame, "203.0.113.9:9"), true);
         assert_eq!(checksum(&v4[14..34]), 0);
         assert_eq!(&v4[42..58], b"0123456789abcdef");

@@ -17,7 +17,7 @@ fn moments() -> Vec<(&'static str, Situation)> {
 }
 
 #[test]
-fn between_two_states_no_packet_leaves_that_leaves_in_neither() {
+fn during_a_change_of_state_only_packets_of_the_old_or_the_new_state_leave() {
     let moments = moments();
     let rules = |(text, situation): &(&str, Situation), family| {
         let ruleset = of(&config(text), situation);

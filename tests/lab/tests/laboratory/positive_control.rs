@@ -60,7 +60,7 @@ fn a_drop_by_default_firewall_stops_all_of_it() -> Result<()> {
 }
 
 #[test]
-fn the_owner_of_a_probe_is_who_it_says() -> Result<()> {
+fn a_probe_is_sent_by_the_user_that_it_names() -> Result<()> {
     with_lab(|lab| {
         let rule = "-w -A OUTPUT -m owner --uid-owner nobody -j DROP";
         lab.host().succeed(std::iter::once("iptables").chain(rule.split(' ')))?;
