@@ -64,7 +64,7 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     Ok(ExitCode::from(code))
 }
 
-/// The exit code for two destinations. A packet that leaves in clear is more important than one whose fate is not
+/// The exit code for two destinations. A packet that leaves in clear is more important than one whose result is not
 /// known.
 fn worse_exit_code(one: u8, other: u8) -> u8 {
     match [one, other].contains(&OPEN) {

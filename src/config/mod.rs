@@ -136,7 +136,7 @@ pub enum TrafficRule {
 
 /// Maximum number of servers in the configuration, and of all VPNs together: more than any provider has.
 /// It limits the number of rules and the size of the file that is read at boot.
-pub const MOST_SERVERS: usize = 16_384;
+pub const MAX_SERVERS: usize = 16_384;
 
 /// `[bootstrap]`: how the VPN client may reach its server outside the tunnel.
 #[derive(Debug, Clone, PartialEq, Eq)]

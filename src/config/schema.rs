@@ -9,7 +9,7 @@ use super::item::{Empty, Findings, Item, Section, Wrong};
 use super::server_hint::server_hint;
 use super::traffic::{inbound, traffic};
 use super::{
-    Bootstrap, Config, Docker, FirewallSettings, Input, Lan, Layer, Log, MOST_SERVERS, Networks, Routes,
+    Bootstrap, Config, Docker, FirewallSettings, Input, Lan, Layer, Log, MAX_SERVERS, Networks, Routes,
     SILENCE, Tunnel, UserName, Vpn,
 };
 use crate::net::{
@@ -108,7 +108,7 @@ fn bootstrap(section: Section<'_>) -> Bootstrap {
     Bootstrap {
         ports: section.read("ports", default.ports, |item| item.list(Empty::Refused(no_port), server_port)),
         servers: section.read("servers", default.servers, |item| {
-            item.list_of_at_most(MOST_SERVERS, Empty::Allowed, |item| item.text(server))
+            item.list_of_at_most(MAX_SERVERS, Empty::Allowed, |item| item.text(server))
         }),
         scope: section.read("scope", default.scope, Item::word),
         owners: section.read("owners", default.owners, |item| {

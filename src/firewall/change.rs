@@ -139,7 +139,7 @@ impl Firewall {
             },
         };
         match ruleset.paused_until() {
-            // The rules of a rehearsal open nothing.
+            // The rules of a trial open nothing.
             Some(ends) if !is_in_future(ends) => {}
             Some(ends) => self.pause_ends = self.pause_ends.max(Some(ends)),
             None if outcome.nftables.is_ok() => self.pause_ends = None,

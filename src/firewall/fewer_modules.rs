@@ -5,7 +5,7 @@ use crate::policy::Ruleset;
 /// What the rules lack: answers to refused senders, answers to discovery, and lines about refused packets.
 pub(super) type Lacks = [Option<&'static str>; 3];
 
-const COMPLAINTS: [&str; 3] = [
+const CONSEQUENCES: [&str; 3] = [
     "programs wait for their timeouts when a packet is refused, because the kernel refuses the rules that answer",
     "answers to discovery on the LAN do not come in, because the kernel refuses their rules",
     "iptables does not report refused packets, because the kernel refuses the rules for it",
@@ -34,7 +34,7 @@ fn without(ruleset: &Ruleset, lacking: [bool; 3]) -> (Ruleset, Lacks) {
     for part in 0..3 {
         if lacking[part] {
             fewer = without[part](&fewer);
-            lacks[part] = Some(COMPLAINTS[part]);
+            lacks[part] = Some(CONSEQUENCES[part]);
         }
     }
     (fewer, lacks)

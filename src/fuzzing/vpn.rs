@@ -7,7 +7,7 @@ use zbus::wire::LE;
 use zbus::wire::serialized::{Context, Data};
 
 use super::assert_plain;
-use crate::config::MOST_SERVERS;
+use crate::config::MAX_SERVERS;
 use crate::hooks::dispatcher;
 use crate::hooks::openvpn::{KEYS, from_environment, parse};
 use crate::sources::management;
@@ -64,7 +64,7 @@ pub(super) fn management(data: &[u8]) {
 /// An OpenVPN configuration file.
 pub(super) fn openvpn_files(data: &[u8]) {
     let client = client::read(&String::from_utf8_lossy(data));
-    assert!(client.endpoints.len() + client.names.len() <= MOST_SERVERS, "{client:?}");
+    assert!(client.endpoints.len() + client.names.len() <= MAX_SERVERS, "{client:?}");
     for (name, ..) in &client.names {
         assert_plain(&name.to_string());
     }
@@ -83,7 +83,7 @@ pub(super) fn wireguard_files(data: &[u8]) {
 }
 
 fn wireguard_device(device: config::Device) {
-    assert!(device.endpoints.len() + device.names.len() <= MOST_SERVERS, "{device:?}");
+    assert!(device.endpoints.len() + device.names.len() <= MAX_SERVERS, "{device:?}");
     for (name, ..) in &device.names {
         assert_plain(&name.to_string());
     }
@@ -98,7 +98,7 @@ pub(super) fn wireguard_devices(data: &[u8]) {
     let mut kernel = Reading::default();
     take(&mut kernel, data);
     for reading in [program, kernel] {
-        assert!(reading.peers.len() <= MOST_SERVERS, "{reading:?}");
+        assert!(reading.peers.len() <= MAX_SERVERS, "{reading:?}");
     }
 }
 
@@ -108,7 +108,7 @@ pub(super) fn nm_settings(data: &[u8]) {
     let Ok((settings, _)) = message.deserialize::<Settings>() else { return };
     let Some(reading) = settings.vpn_profile() else { return };
     let profile = reading.profile;
-    assert!(profile.endpoints.len() + profile.names.len() <= MOST_SERVERS, "{profile:?}");
+    assert!(profile.endpoints.len() + profile.names.len() <= MAX_SERVERS, "{profile:?}");
     for (name, ..) in &profile.names {
         assert_plain(&name.to_string());
     }

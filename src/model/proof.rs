@@ -40,7 +40,7 @@ pub const ASSUMPTIONS: [&str; 10] = [
 ];
 
 /// Maximum number of counterexamples.
-const MOST: usize = 10;
+const MAX_REASONS: usize = 10;
 
 /// What is known about the machine in addition to its rules.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -118,7 +118,7 @@ impl Prover {
                 }
             }
         }
-        found.truncate(MOST);
+        found.truncate(MAX_REASONS);
         let outcome = match (found.is_empty(), reasons.is_empty()) {
             (false, _) => Outcome::Leaves(found),
             (true, false) => Outcome::NotShown(reasons.into_iter().collect()),

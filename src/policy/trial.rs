@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::{Rule, Ruleset};
 
-/// When a rule of a rehearsal begins and ends, in seconds since the epoch. The end is before the beginning, so the rule
+/// When a rule of a trial begins and ends, in seconds since the epoch. The end is before the beginning, so the rule
 /// matches at no time, also with a clock that starts at the epoch.
 const NEVER: (i64, i64) = (2 * 86_400, 86_400);
 

@@ -26,7 +26,7 @@ const PARENTS: [&str; 2] = ["run", "run/systemd"];
 
 /// Maximum number of bytes that are read of a file, and maximum number of resolvers. glibc itself uses three.
 const LONGEST: usize = 64 << 10;
-const MOST: usize = 8;
+const MAX_RESOLVERS: usize = 8;
 
 /// How long after a change before the files are read: a file is written in several steps.
 const SETTLED: Duration = Duration::from_millis(50);
@@ -66,7 +66,7 @@ async fn tell_changes(root: &Path, events: &mpsc::Sender<Event>) {
 
 fn look(root: &Path) -> BTreeSet<IpAddr> {
     let texts = FILES.iter().map(|file| read(&root.join(file)));
-    texts.flat_map(|text| parse(&text)).take(MOST).collect()
+    texts.flat_map(|text| parse(&text)).take(MAX_RESOLVERS).collect()
 }
 
 /// The beginning of a file; empty when there is no file.

@@ -48,7 +48,7 @@ fn carries(what: &LeftOut) -> bool {
         | LeftOut::TunnelNamed(..)
         | LeftOut::UnmarkedFile(..)
         | LeftOut::NoServer
-        | LeftOut::Strays(_)
+        | LeftOut::NotFollowed(_)
         | LeftOut::Broadcast(_)
         | LeftOut::SharedMark(..)
         | LeftOut::Dns(_)

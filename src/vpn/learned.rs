@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use super::{Profile, Sender};
-use crate::config::{Config, MOST_SERVERS, RootFile};
+use crate::config::{Config, MAX_SERVERS, RootFile};
 use crate::guide::VpnKind;
 use crate::net::{Endpoint, HostName, IfName, Port, Transport};
 
@@ -122,7 +122,7 @@ pub enum LeftOut {
     /// Its server: nobody has named it, and no route shows it.
     NoServer,
     /// The addresses where its peers seem to be now: the agent follows no peer to such an address.
-    Strays(BTreeSet<Endpoint>),
+    NotFollowed(BTreeSet<Endpoint>),
     /// These servers of a file: their address is the broadcast address of a network on a link.
     Broadcast(BTreeSet<Endpoint>),
     /// Nothing, but these VPNs of another program use its mark too.
@@ -141,10 +141,10 @@ impl LeftOut {
     pub fn reason(&self) -> String {
         match self {
             Self::Servers(count) => format!(
-                "{count} of its servers are left out: at most {MOST_SERVERS} are kept of all VPNs together"
+                "{count} of its servers are left out: at most {MAX_SERVERS} are kept of all VPNs together"
             ),
             Self::MoreServers { servers, vpns } => format!(
-                "{servers} of the servers of {vpns} more VPNs are left out: at most {MOST_SERVERS} are kept of all \
+                "{servers} of the servers of {vpns} more VPNs are left out: at most {MAX_SERVERS} are kept of all \
                  VPNs together"
             ),
             Self::NamesOfFiles(count) => {
@@ -174,7 +174,7 @@ impl LeftOut {
             Self::Unanswered => UNANSWERED.to_owned(),
             Self::ManagerLeft => MANAGER_LEFT.to_owned(),
             Self::NoServer => NO_SERVER.to_owned(),
-            Self::Strays(endpoints) => strays(endpoints),
+            Self::NotFollowed(endpoints) => unfollowed(endpoints),
             Self::Broadcast(endpoints) => broadcast(endpoints),
             Self::SharedMark(mark, others) => shared_mark(*mark, others),
             Self::Dns(_) => "its servers on port 53 or 853 are left out: any user may save a profile, and \
@@ -244,7 +244,7 @@ impl LeftOut {
                                [\"ADDRESS:PORT/PROTOCOL\"]"
                     .to_owned()
             }
-            Self::Strays(_) => {
+            Self::NotFollowed(_) => {
                 "if the server really is there, write it into the VPN's configuration, as Endpoint of \
                                 its peer"
                     .to_owned()
@@ -283,7 +283,7 @@ const REPORT_IT: &str = "if it is OpenVPN's, let OpenVPN make the device itself,
 const NO_SERVER: &str = "nothing may reach its server outside the tunnel: nobody has named the server, and no route \
                          past the tunnel shows it";
 
-fn strays(endpoints: &BTreeSet<Endpoint>) -> String {
+fn unfollowed(endpoints: &BTreeSet<Endpoint>) -> String {
     format!(
         "its server seems to have moved to {}, and tunwarden does not follow it there: it follows a server only to a \
          public address, to no port of DNS and to no network of this machine",

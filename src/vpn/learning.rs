@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::learned::{Learned, LearnedVpn, LeftOut, Origin, file_key, hook_key, wireguard_key};
 use super::{NmView, OpenVpnFile, Report, Sender, WireGuardFile};
-use crate::config::{Config, MOST_SERVERS};
+use crate::config::{Config, MAX_SERVERS};
 use crate::net::{Endpoint, IfName};
 
-/// Maximum number of VPNs whose servers are remembered. [`MOST_SERVERS`] bounds the servers of all together.
+/// Maximum number of VPNs whose servers are remembered. [`MAX_SERVERS`] bounds the servers of all together.
 pub(super) const MAX_VPNS: usize = 16_384;
 
 /// Maximum number of VPNs that are named because some of their servers are left out.
@@ -205,7 +205,7 @@ impl Learning {
             let Some(vpn) = self.known.get_mut(&key) else { continue };
             if place < MAX_VPNS {
                 let is_full = |endpoints: &BTreeSet<_>, names: &BTreeSet<_>| {
-                    endpoints.len() + names.len() >= MOST_SERVERS
+                    endpoints.len() + names.len() >= MAX_SERVERS
                 };
                 vpn.endpoints.retain(|server| {
                     endpoints.contains(server) || !is_full(&endpoints, &names) && endpoints.insert(*server)

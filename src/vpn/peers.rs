@@ -28,7 +28,7 @@ pub(super) struct Peers {
     /// Where the device may reach them.
     pub(super) in_use: BTreeSet<Endpoint>,
     /// Where the agent does not follow them.
-    pub(super) strays: BTreeSet<Endpoint>,
+    pub(super) unfollowed: BTreeSet<Endpoint>,
 }
 
 impl Facts {
@@ -84,7 +84,7 @@ impl Facts {
             if named.contains(&endpoint) || mark.is_some() && networks.may_be(&endpoint) {
                 peers.in_use.insert(endpoint);
             } else {
-                peers.strays.insert(endpoint);
+                peers.unfollowed.insert(endpoint);
             }
         }
         peers

@@ -29,7 +29,7 @@ impl Known<'_> {
             return BTreeSet::new();
         }
         let links = self.facts.links.links.iter().filter_map(|link| self.fault(link));
-        links.chain(self.serverless()).chain(self.strays()).chain(self.broadcasts()).collect()
+        links.chain(self.serverless()).chain(self.unfollowed()).chain(self.broadcasts()).collect()
     }
 
     fn fault(&self, link: &Link) -> Option<(String, LeftOut)> {
@@ -60,11 +60,11 @@ impl Known<'_> {
     }
 
     /// Peers of root's WireGuard files that are where nothing follows them.
-    fn strays(&self) -> impl Iterator<Item = (String, LeftOut)> {
+    fn unfollowed(&self) -> impl Iterator<Item = (String, LeftOut)> {
         let names = self.facts.links.exact().filter_map(|link| link.name.parse::<IfName>().ok());
         names.filter_map(|name| {
-            let strays = self.facts.peers(&name).strays;
-            (!strays.is_empty()).then(|| (name.to_string(), LeftOut::Strays(strays)))
+            let unfollowed = self.facts.peers(&name).unfollowed;
+            (!unfollowed.is_empty()).then(|| (name.to_string(), LeftOut::NotFollowed(unfollowed)))
         })
     }
 

@@ -29,7 +29,7 @@ impl Shown {
         };
         let link = last.interface().unwrap_or_default();
         let whose = self.answer.decided_by.as_ref().map(Decision::whose).unwrap_or_default();
-        let fate = match self.answer.verdict {
+        let result = match self.answer.verdict {
             Verdict::Tunnel => format!("goes through the tunnel {link}"),
             Verdict::Lan => format!("goes to the LAN on {link}, outside the tunnel"),
             Verdict::Server => format!("goes to a VPN server on {link}, outside the tunnel"),
@@ -39,7 +39,7 @@ impl Shown {
             Verdict::Clear => format!("LEAVES IN CLEAR on {link}"),
             Verdict::Unknown => "NOT KNOWN".to_owned(),
         };
-        format!("{packet}: {fate}")
+        format!("{packet}: {result}")
     }
 
     /// For people.

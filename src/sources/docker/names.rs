@@ -10,7 +10,7 @@ use crate::blocked::{Containers, NamedContainer, SHORT_ID};
 use crate::net::IfName;
 
 /// Maximum number of networks, and of containers, that are kept.
-const MOST: usize = 4096;
+const MAX_ENTRIES: usize = 4096;
 
 /// The label with the project of Docker Compose.
 const PROJECT: &str = "com.docker.compose.project";
@@ -32,14 +32,14 @@ pub(super) type Bridges = BTreeMap<String, IfName>;
 pub(super) fn of_bridges(answer: &[u8]) -> Result<Bridges, DockerError> {
     let networks: Vec<Network> = serde_json::from_slice(answer).map_err(of("/networks"))?;
     let bridge = |network: Network| Some((network.bridge()?, network.id));
-    Ok(networks.into_iter().take(MOST).filter_map(bridge).map(|(bridge, id)| (id, bridge)).collect())
+    Ok(networks.into_iter().take(MAX_ENTRIES).filter_map(bridge).map(|(bridge, id)| (id, bridge)).collect())
 }
 
 /// The answer to `/containers/json`: each address on a known bridge, and each id, with its container.
 pub(super) fn of_containers(answer: &[u8], bridges: &Bridges) -> Result<Containers, DockerError> {
     let all: Vec<Labelled> = serde_json::from_slice(answer).map_err(of("/containers/json"))?;
     let mut found = Containers::default();
-    for Labelled { id, container, labels } in all.into_iter().take(MOST) {
+    for Labelled { id, container, labels } in all.into_iter().take(MAX_ENTRIES) {
         let project = labels.as_ref().and_then(|labels| labels.get(PROJECT));
         let name = NamedContainer {
             name: container.name(),

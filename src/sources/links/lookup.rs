@@ -21,7 +21,7 @@ use crate::vpn::{RouteRange, public};
 
 /// Maximum number of lookups for one table. If there are more ranges, only the largest are looked up. A lookup takes
 /// about 3 µs.
-const MOST: usize = 4096;
+const MAX_LOOKUPS: usize = 4096;
 
 /// Number of requests in one datagram. Their answers have to fit into the socket's buffer.
 const BATCH: usize = 64;
@@ -68,9 +68,9 @@ fn asked(bounds: &BTreeSet<IpNet>) -> Vec<(IpAddr, IpAddr)> {
             .filter(move |(first, _)| !link_local(first) && wanted.iter().any(|net| net.contains(first)))
     };
     let mut asked: Vec<_> = Family::ALL.into_iter().flat_map(of_family).collect();
-    if asked.len() > MOST {
+    if asked.len() > MAX_LOOKUPS {
         asked.sort_by_key(|&(first, last)| std::cmp::Reverse(size(first, last)));
-        asked.truncate(MOST);
+        asked.truncate(MAX_LOOKUPS);
         asked.sort_unstable();
     }
     asked

@@ -13,7 +13,7 @@ use zbus::{Type, as_variant};
 
 use super::super::skipped::{Skipped, shown};
 use super::gateway;
-use crate::config::MOST_SERVERS;
+use crate::config::MAX_SERVERS;
 use crate::guide::VpnKind;
 use crate::net::{Endpoint, EndpointError, Host, HostName, PeerKey, Port, Server, Transport};
 use crate::vpn::{Profile, Sender};
@@ -22,7 +22,7 @@ use crate::vpn::{Profile, Sender};
 const DEFAULT_PORT: Port = Port::fixed(1194);
 
 /// Maximum number of servers of one profile: as many as are kept for all VPNs together.
-const MAX_REMOTES: usize = MOST_SERVERS;
+const MAX_REMOTES: usize = MAX_SERVERS;
 
 /// Maximum length of a profile's name and of its UUID, in characters. The stored list of servers must be small enough
 /// to be read at boot.

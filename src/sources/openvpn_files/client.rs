@@ -14,7 +14,7 @@ use super::super::trusted::TrustedRoot;
 use super::management::{Management, SocketOption, Whose};
 use super::options::{Line, options};
 use super::outer::{by_udp, forwarding_advice, is_this_machine, random_name};
-use crate::config::MOST_SERVERS;
+use crate::config::MAX_SERVERS;
 use crate::config::UserName;
 use crate::net::{
     Endpoint, EndpointError, HostName, IfName, Port, PortError, Services, Transport, inet_aton,
@@ -238,10 +238,10 @@ impl Reader {
             if self.only.is_some_and(|only| only != transport) {
                 continue;
             }
-            let added = if self.client.endpoints.len() + self.client.names.len() < MOST_SERVERS {
+            let added = if self.client.endpoints.len() + self.client.names.len() < MAX_SERVERS {
                 self.add(&entry, transport)
             } else {
-                Err(format!("at most {MOST_SERVERS} servers are kept"))
+                Err(format!("at most {MAX_SERVERS} servers are kept"))
             };
             if let Err(fault) = added {
                 self.skip(entry.line, &fault);

@@ -6,7 +6,7 @@
 
 /// Maximum length of a line in bytes (`OPTION_LINE_SIZE`), and maximum number of words in it (`MAX_PARMS`).
 const LONGEST_LINE: usize = 256;
-const MOST_WORDS: usize = 16;
+const MAX_WORDS: usize = 16;
 
 /// One option: the words of a line, and the block after it if the line is `<tag>`.
 #[derive(Debug, PartialEq, Eq)]
@@ -132,7 +132,7 @@ fn words(line: &str) -> Result<Vec<String>, LineError> {
         }
         escaped = false;
         word.extend(out);
-        if words.len() == MOST_WORDS {
+        if words.len() == MAX_WORDS {
             break;
         }
     }

@@ -15,9 +15,9 @@ const MARK: &str = "cgroup.procs";
 
 /// Maximum number of groups: in all, directly in one slice, and below the slice of one user. The last value is the
 /// maximum number of levels. Users can make any number of groups below their own slice.
-const MOST: usize = 4096;
-const MOST_OF_SLICE: usize = 1024;
-const MOST_OF_USER: usize = 512;
+const MAX_GROUPS: usize = 4096;
+const MAX_GROUPS_OF_SLICE: usize = 1024;
+const MAX_GROUPS_OF_USER: usize = 512;
 const DEEPEST: usize = 12;
 
 /// The slice of services, which is read first, and the slice that has one slice for each user.
@@ -33,14 +33,14 @@ pub(super) fn paths() -> BTreeMap<u64, String> {
 /// The groups below this root.
 fn below(root: &Path) -> BTreeMap<u64, String> {
     let mut found = Found { root, paths: BTreeMap::new() };
-    let mut slices = found.read(root, MOST_OF_SLICE);
+    let mut slices = found.read(root, MAX_GROUPS_OF_SLICE);
     slices.sort_by_key(|slice| !slice.ends_with(SYSTEM));
     for slice in slices {
         if slice.ends_with(USERS) {
-            let users = found.read(&slice, MOST_OF_SLICE);
-            users.into_iter().for_each(|user| found.walk(user, MOST_OF_USER));
+            let users = found.read(&slice, MAX_GROUPS_OF_SLICE);
+            users.into_iter().for_each(|user| found.walk(user, MAX_GROUPS_OF_USER));
         } else {
-            found.walk(slice, MOST_OF_SLICE);
+            found.walk(slice, MAX_GROUPS_OF_SLICE);
         }
     }
     found.paths
@@ -70,7 +70,7 @@ impl Found<'_> {
 
     /// Takes in the groups in this folder, at most this number.
     fn read(&mut self, folder: &Path, most: usize) -> Vec<PathBuf> {
-        let most = most.min(MOST.saturating_sub(self.paths.len()));
+        let most = most.min(MAX_GROUPS.saturating_sub(self.paths.len()));
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         let groups = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).take(most);
         let mut found = Vec::new();
@@ -101,6 +101,6 @@ mod tests {
         assert!(has("user.slice/user-1001.slice/session-1.scope") && has("user.slice/user-1000.slice/own"));
         assert!(has("system.slice/cups.service") && has("init.scope"));
         // The others: two slices and a scope at the top, two users, a session and a service.
-        assert_eq!(found.len(), MOST_OF_USER + 3 + 2 + 2);
+        assert_eq!(found.len(), MAX_GROUPS_OF_USER + 3 + 2 + 2);
     }
 }

@@ -32,7 +32,7 @@ const KEPT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// Maximum number of containers of one list, and maximum length of a name in characters.
-const MOST: usize = 4096;
+const MAX_CONTAINERS: usize = 4096;
 const LONGEST: usize = 300;
 
 /// The names of containers by the beginning of their ids.
@@ -115,7 +115,7 @@ fn names(text: &str) -> Names {
         let image = metadata.unwrap_or_default().image.unwrap_or_default();
         Some((short, NamedContainer { name: cut(&own), image: cut(&image), project: None }))
     };
-    all.into_iter().take(MOST).filter_map(name).collect()
+    all.into_iter().take(MAX_CONTAINERS).filter_map(name).collect()
 }
 
 fn cut(text: &str) -> String {

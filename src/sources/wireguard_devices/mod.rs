@@ -21,7 +21,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::trusted::TrustedRoot;
-use crate::config::{MOST_SERVERS, plain};
+use crate::config::{MAX_SERVERS, plain};
 use crate::net::{Endpoint, OwnKey, PeerKey};
 use crate::system;
 use crate::vpn::{Event, Link, LinkKind, Traffic, WireGuardDevice};
@@ -150,7 +150,7 @@ pub(crate) enum Reach {
 impl Reading {
     /// The peer of this key; `None` where there are too many.
     fn peer(&mut self, key: PeerKey) -> Option<&mut Peer> {
-        let is_full = self.peers.len() >= MOST_SERVERS && !self.peers.contains_key(&key);
+        let is_full = self.peers.len() >= MAX_SERVERS && !self.peers.contains_key(&key);
         (!is_full).then(|| self.peers.entry(key).or_default())
     }
 

@@ -76,7 +76,7 @@ fn five_thousand_peers_are_read_and_more_than_can_be_kept_are_left_out() {
         (0..count).map(peer).chain(["errno=0\n\n".to_owned()]).collect()
     };
     assert_eq!(text::read(&peers(5_000)).unwrap().peers.len(), 5_000);
-    assert_eq!(text::read(&peers(MOST_SERVERS + 5)).unwrap().peers.len(), MOST_SERVERS);
+    assert_eq!(text::read(&peers(MAX_SERVERS + 5)).unwrap().peers.len(), MAX_SERVERS);
 }
 
 /// A program that answers each question with this text, or not at all.

@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 
 use super::super::skipped::{Skipped, shown};
-use crate::config::MOST_SERVERS;
+use crate::config::MAX_SERVERS;
 use crate::net::{Endpoint, EndpointError, HostName, OwnKey, PeerKey, Port, Transport};
 
 /// The mark that wg-quick gives a device with the default route whose file names no mark. It is the number of the first
@@ -92,8 +92,8 @@ impl Device {
     /// Adds the server of the peer with this number. The server is named in this line.
     pub(super) fn add_peer(&mut self, peer: usize, line: usize, endpoint: &str) {
         let added = match peer {
-            0..=MOST_SERVERS => self.add(endpoint),
-            _ => Err(format!("at most {MOST_SERVERS} servers are kept")),
+            0..=MAX_SERVERS => self.add(endpoint),
+            _ => Err(format!("at most {MAX_SERVERS} servers are kept")),
         };
         if let Err(fault) = added {
             self.skip(line, &fault);
@@ -102,7 +102,7 @@ impl Device {
 
     /// Adds the public key of a peer.
     pub(super) fn add_key(&mut self, key: Option<PeerKey>) {
-        self.keys.extend(key.filter(|_| self.keys.len() < MOST_SERVERS));
+        self.keys.extend(key.filter(|_| self.keys.len() < MAX_SERVERS));
     }
 
     fn add(&mut self, endpoint: &str) -> Result<(), String> {
@@ -312,9 +312,9 @@ mod tests {
             (0..count).map(peer).collect()
         };
         assert_eq!(read(&peers(5_000)).endpoints.len(), 5_000);
-        let most = u32::try_from(MOST_SERVERS).unwrap();
+        let most = u32::try_from(MAX_SERVERS).unwrap();
         let device = read(&peers(most + 2));
-        assert_eq!(device.endpoints.len(), MOST_SERVERS);
+        assert_eq!(device.endpoints.len(), MAX_SERVERS);
         assert!(device.skipped.is_some_and(|skipped| skipped.to_string().contains("(and 1 more)")));
     }
 }

@@ -251,11 +251,11 @@ fn too_many_servers_are_bounded_and_root_s_are_kept() {
     let actions =
         machine.step(view(vec![large("0", 1), large("1", 2), profile("2", &["198.51.100.9:1194/udp"])]), 1);
     let known = machine.situation().bootstrap.endpoints;
-    assert_eq!(known.len(), MOST_SERVERS);
+    assert_eq!(known.len(), MAX_SERVERS);
     for kept in ["198.51.100.7:1194/udp", "198.51.100.9:1194/udp"] {
         assert!(known.contains_key(&endpoint(kept)), "{kept}");
     }
-    let left_out = super::super::Action::LeftOut("1".to_owned(), LeftOut::Servers(20_002 - MOST_SERVERS));
+    let left_out = super::super::Action::LeftOut("1".to_owned(), LeftOut::Servers(20_002 - MAX_SERVERS));
     assert!(actions.contains(&left_out));
     let again = machine.step(Event::Clock, 1);
     assert!(!again.contains(&left_out), "said once");

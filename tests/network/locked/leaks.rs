@@ -60,13 +60,13 @@ fn probe(host: &Machine, kind: &str, target: &str) -> Result<Probe> {
 fn attempt_leaks(lab: &Lab) -> Result<()> {
     for (_, kind, target, users) in LEAK_ATTEMPTS {
         for user in users {
-            probe(lab.host(), kind, target)?.from_user(user).tag("temptation").count(COUNT).send()?;
+            probe(lab.host(), kind, target)?.from_user(user).tag("attempt").count(COUNT).send()?;
         }
     }
     Ok(())
 }
 
-/// Number of frames of each temptation. A SYN has no room for a tag.
+/// Number of frames of each attempt. A SYN has no room for a tag.
 fn leaked_frames(frames: &[Frame]) -> Result<BTreeMap<String, usize>> {
     let mut counts = BTreeMap::new();
     for (promise, kind, target, _) in LEAK_ATTEMPTS {
@@ -78,7 +78,7 @@ fn leaked_frames(frames: &[Frame]) -> Result<BTreeMap<String, usize>> {
                 Some(Transport::Icmp(8) | Transport::Icmpv6(128)) => kind == "ping",
                 _ => false,
             };
-            frame.destination() == Some(to.ip()) && fits && (kind == "tcp" || frame.is_tagged("temptation"))
+            frame.destination() == Some(to.ip()) && fits && (kind == "tcp" || frame.is_tagged("attempt"))
         };
         counts.insert(format!("{promise}: {kind} {target}"), frames.iter().filter(is).count());
     }

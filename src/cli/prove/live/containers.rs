@@ -29,7 +29,7 @@ const SCRIPT: &str = include_str!("containers.sh");
 /// The namespace of this process.
 const OWN_NAMESPACE: &str = "/proc/self/ns/net";
 /// Maximum number of containers.
-const MOST: usize = 64;
+const MAX_CONTAINERS: usize = 64;
 /// How long Docker may take to make all containers, and to remove them.
 const BEGIN: Duration = Duration::from_secs(60);
 const END: Duration = Duration::from_secs(30);
@@ -167,7 +167,7 @@ fn chosen(networks: Vec<Attachable>) -> (Vec<(Attachable, Attachment)>, Vec<Untr
             ))),
         }
     }
-    let rest = chosen.split_off(MOST.min(chosen.len()));
+    let rest = chosen.split_off(MAX_CONTAINERS.min(chosen.len()));
     if !rest.is_empty() {
         left_out.push(Untried::LeftOut(format!("no container was tried on {} more networks", rest.len())));
     }
@@ -264,8 +264,8 @@ mod tests {
         let (wanted, left_out) = chosen(vec![shared]);
         assert_eq!(wanted[0].1, Attachment::Card(card));
         assert!(left_out.is_empty(), "{left_out:?}");
-        let (wanted, left_out) = chosen(vec![network("many", Some("docker0")); MOST + 3]);
-        assert_eq!(wanted.len(), MOST);
+        let (wanted, left_out) = chosen(vec![network("many", Some("docker0")); MAX_CONTAINERS + 3]);
+        assert_eq!(wanted.len(), MAX_CONTAINERS);
         assert!(matches!(&left_out[..], [Untried::LeftOut(text)] if text.contains("3 more")), "{left_out:?}");
     }
 

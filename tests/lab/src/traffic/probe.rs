@@ -267,8 +267,8 @@ impl Probe {
 
 impl Sent {
     /// Counts the result of one packet.
-    pub(super) fn note(&mut self, fate: io::Result<()>) {
-        match fate {
+    pub(super) fn note(&mut self, result: io::Result<()>) {
+        match result {
             Ok(()) => self.accepted += 1,
             Err(error) => {
                 *self.refused.entry(error.raw_os_error().unwrap_or_default()).or_default() += 1;
