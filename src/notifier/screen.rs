@@ -102,11 +102,19 @@ struct Screen {
     shown: Option<Shown>,
     /// The notification on which the user has pressed a button. Some daemons leave it on the screen.
     pressed: Option<Arc<NotificationHandle>>,
-    /// The id of the notification that the next one replaces.
-    replaces: Option<u32>,
+    /// The notification that the next one replaces.
+    replaces: Option<Replaced>,
     /// The number of the card to which the user has responded. This card is not shown again while the result of
     /// the response is unknown.
     answered: Option<u64>,
+}
+
+/// A notification that the next one may replace.
+#[derive(Debug, Clone, Copy)]
+struct Replaced {
+    id: u32,
+    /// Whether a click on the notification itself is reported.
+    has_click: bool,
 }
 
 /// Shows the wanted card until the sender is dropped.
@@ -147,7 +155,13 @@ enum Missing {
 
 impl Screen {
     async fn show(&mut self, card: &Card) -> Missing {
-        let sent = tokio::time::timeout(TIMEOUT, notification(card, self.replaces).show_async()).await;
+        let has_click = card.click.is_some();
+        // Cinnamon closes a notification before it reports the click, if an earlier version of it reported none.
+        if self.replaces.is_some_and(|replaced| replaced.has_click != has_click) {
+            self.clear().await;
+        }
+        let replaces = self.replaces.map(|replaced| replaced.id);
+        let sent = tokio::time::timeout(TIMEOUT, notification(card, replaces).show_async()).await;
         let handle = match sent {
             Ok(Ok(handle)) => Arc::new(handle),
             Ok(Err(error)) => {
@@ -172,7 +186,7 @@ impl Screen {
         // Drop the earlier handle only now. A daemon may close a notification when its sender disappears.
         self.shown = Some(Shown { card: card.clone(), handle, waiter });
         self.pressed = None;
-        self.replaces = Some(id);
+        self.replaces = Some(Replaced { id, has_click });
         let _ = self.events.send(Event::Shown(card.topic)).await;
         Missing::Nothing
     }
