@@ -14,6 +14,8 @@ use crate::wait::{TIMEOUT, wait_for, wait_until};
 const HOME: &str = "/run/person";
 /// The screen. Only this machine's processes see its socket.
 const SCREEN: &str = ":77";
+/// Width and height of the screen.
+pub(crate) const SIZE: (usize, usize) = (800, 600);
 
 /// A session. Dropping it kills all of its processes.
 #[derive(Debug)]
@@ -33,8 +35,9 @@ impl Machine {
     pub fn session(&self, user: &str, language: &str) -> Result<Session> {
         self.empty_tmp()?;
         self.succeed(["install", "-d", "-m", "700", "-o", user, HOME])?;
+        let size = format!("{}x{}x24", SIZE.0, SIZE.1);
         // Without -noreset the server starts again after its last client, which refuses a client at that moment.
-        let options = ["-screen", "0", "800x600x24", "-nolisten", "tcp", "-noreset"];
+        let options = ["-screen", "0", &size, "-nolisten", "tcp", "-noreset"];
         let screen = self.spawn(["Xvfb", SCREEN].into_iter().chain(options))?;
         let socket = self.outside(format!("/tmp/.X11-unix/X{}", &SCREEN[1..]));
         wait_until("the screen", TIMEOUT, || UnixStream::connect(&socket).is_ok())
@@ -150,6 +153,19 @@ impl Session {
         self.succeed(["import", "-window", "root", &inside])?;
         std::fs::copy(self.machine.outside(&inside), path).with_context(|| path.display().to_string())?;
         Ok(())
+    }
+
+    /// What is on the screen: the red, green and blue of each pixel, row by row.
+    ///
+    /// # Errors
+    /// When no screenshot can be made.
+    pub fn pixels(&self) -> Result<Vec<Vec<[u8; 3]>>> {
+        let inside = format!("{HOME}/screen.rgb");
+        self.succeed(["import", "-window", "root", "-depth", "8", &format!("rgb:{inside}")])?;
+        let bytes = std::fs::read(self.machine.outside(&inside))?;
+        ensure!(bytes.len() == SIZE.0 * SIZE.1 * 3, "a screen of {} bytes", bytes.len());
+        let row = |row: &[u8]| row.as_chunks::<3>().0.to_vec();
+        Ok(bytes.chunks_exact(SIZE.0 * 3).map(row).collect())
     }
 
     /// Ends the session's bus, as a logout does.
