@@ -4,13 +4,14 @@ CARGO ?= cargo
 # The laboratory and the packages of a system need root; the build does not.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=PATH,HOME,CARGO_HOME,RUSTUP_HOME,CARGO_TARGET_DIR,TUNWARDEN_CHAOS_SEED")
 
-.PHONY: help demo check test test-all kernels kernel-short chaos fuzz bench screenshots style lint advisories cargo-deny deps deb repo source cargo-deb install uninstall install-settings uninstall-settings
+.PHONY: help demo check test test-all desktops kernels kernel-short chaos fuzz bench screenshots style lint advisories cargo-deny deps deb repo source cargo-deb install uninstall install-settings uninstall-settings
 
 help:
 	@echo "make demo    the main job in a private laboratory, told in plain words"
 	@echo "make check   formatting, clippy, and the tests that need no root"
 	@echo "make test    every test"
 	@echo "make test-all  the same, and whole machines of later releases of Debian"
+	@echo "make desktops  the indicator and the notifications in Cinnamon, MATE and Xfce"
 	@echo "make kernels  the tests that depend on the kernel, on the kernels of Debian 12, 13 and forky: KERNELS=bookworm TESTS="
 	@echo "make kernel-short  one short story on the kernel of Debian 12"
 	@echo "make chaos   random sequences for an hour: TUNWARDEN_CHAOS_SECONDS=3600 TUNWARDEN_CHAOS_SEED="
@@ -78,6 +79,12 @@ test-all: test
 	scripts/tree machine forky $(SUDO)
 	$(SUDO) $(CARGO) test --test machine -- --ignored --test-threads=1
 
+# Cinnamon and MATE have many packages, and with them a minute of work, so make test does not run their tests.
+desktops: deps
+	scripts/deps desktops $(SUDO)
+	$(CARGO) test --test network --no-run
+	$(SUDO) $(CARGO) test --test network -- --include-ignored --test-threads=2 desktops::
+
 # The tests that depend on the kernel, on other kernels than this machine's, in QEMU: hours. TESTS names a few.
 KERNELS ?= bookworm trixie forky
 kernels: export TESTS ?=
@@ -109,6 +116,7 @@ fuzz: deps
 
 # The pictures in docs/.
 screenshots: deps
+	scripts/deps desktops $(SUDO)
 	$(CARGO) build --bin tunwarden --example screenshots
 	$(SUDO) target/debug/examples/screenshots
 

@@ -9,6 +9,7 @@ mod article;
 mod article_docker;
 mod blocked;
 mod bus;
+mod desktops;
 mod docker;
 mod doctor;
 mod drift;

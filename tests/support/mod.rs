@@ -16,6 +16,7 @@ pub mod page;
 pub mod person;
 pub mod polkit;
 pub mod schema;
+pub mod screen;
 pub mod signals;
 pub mod vpnc;
 pub mod wireguard;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 use tunwarden_lab::{Lab, Process, Session, wait_for};
 
 use super::{SOON, TUNWARDEN, polkit};
@@ -34,7 +35,7 @@ const DUNSTRC: &str = "[global]\n\
                        script = /run/person/seen.sh\n";
 
 /// The icons, in the folders where `make install` puts them.
-const ICONS: [(&str, &str); 7] = [
+pub const ICONS: [(&str, &str); 7] = [
     ("protected", include_str!("../../desktop/icons/hicolor/scalable/status/tunwarden-protected.svg")),
     ("connecting", include_str!("../../desktop/icons/hicolor/scalable/status/tunwarden-connecting.svg")),
     ("locked", include_str!("../../desktop/icons/hicolor/scalable/status/tunwarden-locked.svg")),
@@ -66,8 +67,18 @@ pub struct ShownNotice {
     pub hints: String,
     /// The title, in bold on the screen.
     pub title: String,
-    /// Its text, in one line.
+    /// For example `Connect lab`. in one line.
     pub body: String,
+}
+
+/// An entry of the indicator's menu.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its number on the bus.
+    pub id: i64,
+    /// For example `Connect lab`.
+    pub label: String,
+    pub is_enabled: bool,
 }
 
 /// A user with a desktop session.
@@ -206,5 +217,21 @@ impl Person {
             let names = listed.lines().filter_map(|line| line.split_whitespace().next());
             Ok(names.map(ToOwned::to_owned).find(|name| name.starts_with("org.kde.StatusNotifierItem-")))
         })
+    }
+
+    /// The entries of the indicator's menu, as a panel reads them.
+    pub fn menu(&self, item: &str) -> Result<Vec<Entry>> {
+        // Without `--` busctl would take `-1` for an option.
+        let words = ["--json=short", "--", "call", item, "/MenuBar", "com.canonical.dbusmenu", "GetLayout"];
+        let said = self.session.busctl(&[&words[..], &["iias", "0", "-1", "0"]].concat())?.stdout;
+        let said: Value = serde_json::from_str(&said).with_context(|| said.clone())?;
+        let entries = said["data"][1][2].as_array().context("no entries")?;
+        let entry = |entry: &Value| {
+            let entry = &entry["data"];
+            let label = entry[1]["label"]["data"].as_str()?.to_owned();
+            let is_enabled = entry[1]["enabled"]["data"].as_bool().unwrap_or(true);
+            Some(Entry { id: entry[0].as_i64()?, label, is_enabled })
+        };
+        Ok(entries.iter().filter_map(entry).collect())
     }
 }

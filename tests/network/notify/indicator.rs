@@ -2,11 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
-use serde_json::Value;
 use tunwarden_lab::{Lab, wait_for, with_lab};
 
 use crate::support::leak_test::Desktop;
-use crate::support::person::{PATIENT, PERSON, Person, ShownNotice};
+use crate::support::person::{Entry, PATIENT, PERSON, Person, ShownNotice};
 use crate::support::{TUNWARDEN, agent, bus, polkit, status, wait_for_state};
 
 /// `Pause` asks polkit for an administrator's password. Here a file stands for the correct password. On a real machine
@@ -54,37 +53,13 @@ impl Panel<'_> {
         self.has("IconName", icon)
     }
 
-    /// Every entry of the menu: its number, its text, and whether it is enabled.
-    fn menu(&self) -> Result<Vec<(i64, String, bool)>> {
-        let words = [
-            "--json=short",
-            // Without `--` busctl would take `-1` for an option.
-            "--",
-            "call",
-            &self.item,
-            "/MenuBar",
-            "com.canonical.dbusmenu",
-            "GetLayout",
-            "iias",
-            "0",
-            "-1",
-            "0",
-        ];
-        let said = self.person.session.busctl(&words)?.stdout;
-        let said: Value = serde_json::from_str(&said).with_context(|| said.clone())?;
-        let entries = said["data"][1][2].as_array().context("no entries")?;
-        let entry = |entry: &Value| {
-            let entry = &entry["data"];
-            let label = entry[1]["label"]["data"].as_str()?.to_owned();
-            let enabled = entry[1]["enabled"]["data"].as_bool().unwrap_or(true);
-            Some((entry[0].as_i64()?, label, enabled))
-        };
-        Ok(entries.iter().filter_map(entry).collect())
+    fn menu(&self) -> Result<Vec<Entry>> {
+        self.person.menu(&self.item)
     }
 
     fn says(&self, text: &str) -> Result<()> {
         wait_for(text, PATIENT, || {
-            Ok(self.menu()?.iter().any(|(_, label, _)| label.contains(text)).then_some(()))
+            Ok(self.menu()?.iter().any(|entry| entry.label.contains(text)).then_some(()))
         })
         .with_context(|| format!("the menu: {:?}", self.menu()))
     }
@@ -99,8 +74,8 @@ impl Panel<'_> {
 
     fn press(&self, text: &str) -> Result<()> {
         let menu = self.menu()?;
-        let entry = menu.iter().find(|(_, label, enabled)| *enabled && label == text);
-        let id = entry.with_context(|| format!("{text} in {menu:?}"))?.0.to_string();
+        let entry = menu.iter().find(|entry| entry.is_enabled && entry.label == text);
+        let id = entry.with_context(|| format!("{text} in {menu:?}"))?.id.to_string();
         let words =
             ["call", &self.item, "/MenuBar", "com.canonical.dbusmenu", "Event", "isvu", &id, "clicked"];
         let output = self.person.session.busctl(&[&words[..], &["s", "", "0"]].concat())?;

@@ -11,41 +11,12 @@ use tunwarden_lab::{Lab, Process, Session, wait_for, with_lab};
 use crate::set::{AFTER, BEFORE, FILE, MAY_SET};
 use crate::support::package::{ROOT, succeed};
 use crate::support::person::{PATIENT, PERSON};
+use crate::support::screen::{Screen, Seen};
 use crate::support::{agent, bus, chain, polkit};
-
-const READER: &str = include_str!("reader.py");
 
 /// Things that a user can act on, by the name that AT-SPI gives to their role.
 const CONTROLS: [&str; 8] =
     ["push button", "check box", "radio button", "combo box", "text", "page tab", "table", "tree table"];
-
-/// The things of the window, also those of the pages behind and those that must be scrolled to.
-struct Seen(Vec<Value>);
-
-impl Seen {
-    /// What is on the screen.
-    fn shown(&self) -> impl Iterator<Item = &Value> {
-        self.0.iter().filter(|one| is_in(one, "showing"))
-    }
-
-    fn find(&self, role: &str, name: &str) -> Option<&Value> {
-        self.shown().find(|one| one["role"] == role && one["name"] == name)
-    }
-
-    fn says(&self, text: &str) -> bool {
-        let has = |value: &Value| value.as_str().is_some_and(|said| said.contains(text));
-        self.shown().any(|one| has(&one["name"]) || has(&one["text"]))
-    }
-
-    fn is(&self, role: &str, name: &str, state: &str) -> bool {
-        self.find(role, name).is_some_and(|one| is_in(one, state))
-    }
-}
-
-/// Whether a thing is in a state, for example checked.
-fn is_in(one: &Value, state: &str) -> bool {
-    one["states"].as_array().is_some_and(|states| states.iter().any(|one| one == state))
-}
 
 /// The window on the screen of a user.
 struct Window {
@@ -64,7 +35,6 @@ impl Window {
             }
         }
         let session = lab.host().session(PERSON, "en_US.UTF-8")?;
-        session.file("reader.py", READER, 0o644)?;
         let mut programs = vec![session.spawn(["xfwm4", "--compositor=off"])?];
         wait_for("the window manager", PATIENT, || {
             let desktops = session.command(["xdotool", "get_num_desktops"]).run()?;
@@ -72,44 +42,32 @@ impl Window {
         })?;
         programs.push(session.spawn(["/usr/libexec/at-spi-bus-launcher", "--launch-immediately"])?);
         session.wait_for_name("org.a11y.Bus", PATIENT)?;
-        // The session has no accessibility bus otherwise.
         let window = "/usr/share/tunwarden-settings/tunwarden-settings";
-        programs.push(session.spawn(["env", "-u", "NO_AT_BRIDGE", "/usr/bin/python3", window])?);
+        programs.push(session.readable(["/usr/bin/python3", window]).spawn()?);
         let window = Self { session, _programs: programs };
         window.waits("the window", |seen| seen.find("page tab", "Settings").is_some())?;
         Ok(window)
     }
 
-    fn read(&self) -> Result<Seen> {
-        let reader = ["env", "-u", "NO_AT_BRIDGE", "/usr/bin/python3", "/run/person/reader.py"];
-        let said = self.session.command(reader).run()?;
-        let lines = said.stdout.lines().map(serde_json::from_str).collect::<Result<_, _>>();
-        Ok(Seen(lines.with_context(|| format!("{said:?}"))?))
+    fn screen(&self) -> Screen<'_> {
+        Screen { session: &self.session, program: "tunwarden" }
     }
 
     fn waits(&self, what: &str, is_there: impl Fn(&Seen) -> bool) -> Result<Seen> {
-        let found = wait_for(what, PATIENT, || Ok(Some(self.read()?).filter(|seen| is_there(seen))));
-        found.with_context(|| match self.read() {
-            Ok(seen) => seen.0.iter().map(|one| format!("{one}\n")).collect(),
-            Err(error) => error.to_string(),
-        })
+        self.screen().waits(what, is_there)
     }
 
     fn key(&self, keys: &str) -> Result<()> {
         self.session.succeed(["xdotool", "key", keys]).map(drop)
     }
 
-    /// A click of the mouse.
     fn click(&self, role: &str, name: &str) -> Result<()> {
-        let seen = self.waits(name, |seen| seen.is(role, name, "sensitive"))?;
-        let place = seen.find(role, name).context(name.to_owned())?;
-        let (x, y) = (place["x"].to_string(), place["y"].to_string());
-        self.session.succeed(["xdotool", "mousemove", &x, &y, "click", "1"]).map(drop)
+        self.screen().click(role, name)
     }
 
     /// Every control of every page has a name. Returns them.
     fn named_controls(&self) -> Result<Vec<String>> {
-        let seen = self.read()?;
+        let seen = self.screen().read()?;
         let controls = seen.0.iter().filter(|one| CONTROLS.iter().any(|role| one["role"] == *role));
         let name = |one: &Value| {
             let name = one["name"].as_str().filter(|name| !name.is_empty());

@@ -1,12 +1,15 @@
-"""What a screen reader reads in the window of settings: a line of JSON for each thing that is not hidden."""
+"""What a screen reader reads in the windows of a program, by a part of its name: a line of JSON for each thing that is
+not hidden. Without a name: of every program."""
 
 import json
+import sys
 
 import gi
 
 gi.require_version("Atspi", "2.0")
 from gi.repository import Atspi  # noqa: E402 the version comes first
 
+PROGRAM = sys.argv[1] if len(sys.argv) > 1 else ""
 STATES = {
     "focusable": Atspi.StateType.FOCUSABLE,
     "focused": Atspi.StateType.FOCUSED,
@@ -43,6 +46,6 @@ def read(node):
 desktop = Atspi.get_desktop(0)
 for number in range(desktop.get_child_count()):
     application = desktop.get_child_at_index(number)
-    if application is not None and "tunwarden" in (application.get_name() or ""):
+    if application is not None and PROGRAM in (application.get_name() or ""):
         for window in range(application.get_child_count()):
             read(application.get_child_at_index(window))
