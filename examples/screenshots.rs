@@ -1,8 +1,8 @@
 //! The pictures of the README: `make screenshots`.
 //!
 //! A private laboratory with a real NetworkManager, a real OpenVPN, the agent, and a person's session on a screen in
-//! memory: XFCE's panel and its notification daemon, and `tunwarden notify`. This program writes what they show in each
-//! state to `docs/desktop-*.png`, and what a browser shows of the report of `prove` to `docs/prove-report.png`.
+//! memory: the panel and the notifications of Cinnamon, then those of Xfce, and `tunwarden notify`. This program writes what
+//! they show to `docs/desktop-*.png`, and what a browser shows of the report of `prove` to `docs/prove-report.png`.
 #![allow(clippy::disallowed_methods, reason = "this starts programs and touches files")]
 
 use std::path::{Path, PathBuf};
@@ -11,7 +11,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use tunwarden_lab::openvpn::{Server, ServerOptions};
-use tunwarden_lab::{Lab, NetworkManager, Process, Session, SystemBus, wait_for, with_lab};
+use tunwarden_lab::{
+    DesktopKind, Lab, NetworkManager, Process, Session, Shade, SystemBus, wait_for, with_lab,
+};
 
 /// How long any step may take here.
 const SOON: Duration = Duration::from_secs(30);
@@ -22,50 +24,24 @@ const SETTLE: Duration = Duration::from_secs(3);
 const CORNER: &str = "460x220+340+0";
 /// The same, as high as a notification with a list.
 const HIGH_CORNER: &str = "460x380+340+0";
+/// The bottom right corner, where Cinnamon has both.
+const LOW_CORNER: &str = "460x340+340+260";
+/// Where the only indicator is, beside the clock.
+const CINNAMON_INDICATOR: [&str; 2] = ["740", "580"];
+const XFCE_INDICATOR: [&str; 2] = ["748", "15"];
 
-/// XFCE's panel with a place for indicators and a clock.
-const PANEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
-<channel name="xfce4-panel" version="1.0">
-  <property name="configver" type="int" value="2"/>
-  <property name="panels" type="array">
-    <value type="int" value="1"/>
-    <property name="dark-mode" type="bool" value="true"/>
-    <property name="panel-1" type="empty">
-      <property name="position" type="string" value="p=6;x=0;y=0"/>
-      <property name="length" type="uint" value="100"/>
-      <property name="position-locked" type="bool" value="true"/>
-      <property name="size" type="uint" value="30"/>
-      <property name="icon-size" type="uint" value="22"/>
-      <property name="plugin-ids" type="array">
-        <value type="int" value="1"/>
-        <value type="int" value="2"/>
-        <value type="int" value="3"/>
-      </property>
-    </property>
-  </property>
-  <property name="plugins" type="empty">
-    <property name="plugin-1" type="string" value="separator">
-      <property name="expand" type="bool" value="true"/>
-      <property name="style" type="uint" value="0"/>
-    </property>
-    <property name="plugin-2" type="string" value="systray">
-      <property name="icon-size" type="int" value="22"/>
-      <property name="square-icons" type="bool" value="true"/>
-    </property>
-    <property name="plugin-3" type="string" value="clock">
-      <property name="digital-layout" type="uint" value="3"/>
-    </property>
-  </property>
-</channel>
-"#;
-
-/// XFCE's notifications: at the top right, opaque, and without a timeout.
-const NOTIFYD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
-<channel name="xfce4-notifyd" version="1.0">
-  <property name="notify-location" type="uint" value="2"/>
-  <property name="initial-opacity" type="double" value="1.0"/>
-  <property name="do-fadeout" type="bool" value="false"/>
-</channel>
+/// Draws the background of Cinnamon's settings. Cinnamon's own program for it waits for a session manager.
+const BACKGROUND: &str = r#"
+import gi
+gi.require_version("Gdk", "3.0")
+gi.require_version("CinnamonDesktop", "3.0")
+from gi.repository import CinnamonDesktop, Gdk, Gio
+background = CinnamonDesktop.BG()
+background.load_from_preferences(Gio.Settings.new("org.cinnamon.desktop.background"))
+screen = Gdk.Screen.get_default()
+size = screen.get_width(), screen.get_height()
+surface = background.create_surface(screen.get_root_window(), *size, True)
+CinnamonDesktop.BG.set_surface_as_root(screen, surface)
 "#;
 
 /// Puts the program where the package has it.
@@ -75,7 +51,8 @@ const INSTALL: &str = "
     mount -t overlay -o lowerdir=/usr/bin,upperdir=/run/installed/upper,workdir=/run/installed/work overlay /usr/bin";
 
 fn main() -> Result<()> {
-    with_lab(|lab| Scene::set(lab)?.play())
+    with_lab(|lab| Scene::set(lab, DesktopKind::Cinnamon)?.play_in_cinnamon())?;
+    with_lab(|lab| Scene::set(lab, DesktopKind::Xfce)?.play())
 }
 
 struct Scene<'a> {
@@ -88,7 +65,7 @@ struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    fn set(lab: &'a Lab) -> Result<Self> {
+    fn set(lab: &'a Lab, kind: DesktopKind) -> Result<Self> {
         let mut bus = lab.host().system_bus()?;
         bus.add_policy("org.tunwarden.Agent1.conf", include_str!("../dbus/org.tunwarden.Agent1.conf"))?;
         let server = lab.openvpn_server(ServerOptions::default())?;
@@ -103,14 +80,6 @@ impl<'a> Scene<'a> {
         let session = lab.host().session("nobody", "en_US.UTF-8")?;
         // The user has read the notification of the first minute.
         session.file(".local/state/tunwarden/notify.json", "{\"welcomed\":true}", 0o644)?;
-        let settings = ".config/xfce4/xfconf/xfce-perchannel-xml";
-        session.file(&format!("{settings}/xfce4-panel.xml"), PANEL, 0o644)?;
-        session.file(&format!("{settings}/xfce4-notifyd.xml"), NOTIFYD, 0o644)?;
-        let mut programs = vec![agent, session.spawn(["xfwm4", "--compositor=off"])?];
-        wait_for("the window manager", SOON, || {
-            let desktops = session.command(["xdotool", "get_num_desktops"]).run()?;
-            Ok(desktops.status.success().then_some(()))
-        })?;
         session.succeed([
             "convert",
             "-size",
@@ -118,24 +87,38 @@ impl<'a> Scene<'a> {
             "gradient:#6c8ea6-#2d4a5f",
             "/run/person/back.png",
         ])?;
-        // `display` draws, and then exits with 1, because it has no window to show.
-        session.command(["display", "-window", "root", "/run/person/back.png"]).run()?;
-        let library = library()?;
-        let mut start = |name: &str, words: &[&str]| {
-            programs.push(session.spawn(words.iter().copied())?);
-            session.wait_for_name(name, SOON)
-        };
-        start("org.xfce.Xfconf", &[&format!("{library}/xfce4/xfconf/xfconfd")])?;
-        start("org.xfce.Panel", &["xfce4-panel"])?;
-        session.wait_for_name("org.kde.StatusNotifierWatcher", SOON)?;
-        start("org.freedesktop.Notifications", &[&format!("{library}/xfce4/notifyd/xfce4-notifyd")])?;
-        start("org.tunwarden.Notifier1", &[&tunwarden, "notify"])?;
+        let mut programs = session.desktop(kind, Shade::Dark)?;
+        programs.push(agent);
+        match kind {
+            DesktopKind::Cinnamon => {
+                let draw = session.command(["/usr/bin/python3", "-c", BACKGROUND]);
+                draw.env("GSETTINGS_BACKEND", "keyfile").succeed()?;
+            }
+            // `display` draws, and then exits with 1, because it has no window to show.
+            DesktopKind::Mate | DesktopKind::Xfce => {
+                session.command(["display", "-window", "root", "/run/person/back.png"]).run()?;
+            }
+        }
+        programs.push(session.spawn([tunwarden.as_str(), "notify"])?);
+        session.wait_for_name("org.tunwarden.Notifier1", SOON)?;
         Ok(Self { lab, session, nm, tunwarden, _services: (bus, server), _programs: programs })
+    }
+
+    /// The pictures that the README begins with.
+    fn play_in_cinnamon(&self) -> Result<()> {
+        self.reach("locked")?;
+        self.click_indicator(CINNAMON_INDICATOR)?;
+        self.picture_of("cinnamon-locked", LOW_CORNER)?;
+        self.session.succeed(["xdotool", "key", "Escape", "mousemove", "100", "100"])?;
+        self.connect()?;
+        self.lab.host().signal_all("openvpn", Signal::SIGKILL)?;
+        self.reach("lost")?;
+        self.picture_of("cinnamon-lost", LOW_CORNER)
     }
 
     fn play(&self) -> Result<()> {
         self.reach("locked")?;
-        self.click_indicator()?;
+        self.click_indicator(XFCE_INDICATOR)?;
         self.picture("locked")?;
         self.session.succeed(["xdotool", "key", "Escape", "mousemove", "100", "500"])?;
         self.refuse()?;
@@ -251,12 +234,10 @@ impl<'a> Scene<'a> {
         })
     }
 
-    /// Clicks on the only indicator, next to the clock.
-    fn click_indicator(&self) -> Result<()> {
+    /// Opens the menu of the indicator.
+    fn click_indicator(&self, [x, y]: [&str; 2]) -> Result<()> {
         std::thread::sleep(SETTLE);
-        let clock = self.session.succeed(["xdotool", "search", "--class", "xfce4-panel"])?;
-        ensure!(!clock.trim().is_empty(), "no panel on the screen");
-        self.session.succeed(["xdotool", "mousemove", "748", "15", "click", "1"]).map(drop)
+        self.session.succeed(["xdotool", "mousemove", x, y, "click", "3"]).map(drop)
     }
 
     fn picture(&self, state: &str) -> Result<()> {
@@ -302,13 +283,6 @@ fn icons(lab: &Lab) -> Result<()> {
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")
-}
-
-/// Where this architecture's programs of XFCE are.
-fn library() -> Result<String> {
-    let found = std::fs::read_dir("/usr/lib")?.flatten().map(|entry| entry.path());
-    let found = found.into_iter().find(|path| path.join("xfce4/notifyd/xfce4-notifyd").exists());
-    Ok(found.context("xfce4-notifyd is not installed: scripts/deps test")?.display().to_string())
 }
 
 /// The path of tunwarden's binary, in the folder above this program's.
