@@ -79,7 +79,8 @@ test-all: test
 	scripts/tree machine forky $(SUDO)
 	$(SUDO) $(CARGO) test --test machine -- --ignored --test-threads=1
 
-# Cinnamon and MATE have 450 MB of packages, so make test runs only the tests of Xfce.
+# Cinnamon and MATE have 450 MB of packages, so make test runs none of these. The panel of Xfce shows no indicator without
+# some of these packages: which ones is not known.
 desktops: deps
 	scripts/deps desktops $(SUDO)
 	$(CARGO) test --test network --no-run
