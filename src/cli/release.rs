@@ -1,7 +1,6 @@
 //! `tunwarden release`: removes all rules of tunwarden from the kernel.
 
 use std::io::{IsTerminal, Write};
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,8 +9,6 @@ use anyhow::{Context, bail};
 use clap::Args as ClapArgs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rustix::process::{PidfdFlags, pidfd_open};
-use tokio::io::unix::AsyncFd;
 
 use super::load::{in_force, in_force_with_warning};
 use super::{Outcome, check::is_in_legacy, lock::lock_rules, needs_root, say, warn};
@@ -23,6 +20,7 @@ use crate::effects::{
 use crate::firewall::{Dump, Firewall, Kept, LeftChain, Released, StillClosed, restore_arp};
 use crate::policy::ForeignChain;
 use crate::store::Store;
+use crate::system::process::open;
 use crate::vpn::Detours;
 
 /// How long a running agent may take to end.
@@ -153,13 +151,6 @@ async fn stop(units: &[&str]) {
     }
 }
 
-/// A process, readable when it has ended and all of its files are closed. `None` if the kernel cannot tell.
-#[expect(deprecated, reason = "the successor is unsafe, for types that may close early; an OwnedFd cannot")]
-fn process(pid: i32) -> Option<AsyncFd<OwnedFd>> {
-    let process = pidfd_open(rustix::process::Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
-    AsyncFd::new(process).ok()
-}
-
 /// Stops the unit and ends the agent: a running or restarted agent would put the rules in force again.
 async fn end_agent(store: &Store) -> anyhow::Result<()> {
     // systemd would restart the agent if the agent alone ended. A failure of this call is noticed below: the agent
@@ -167,7 +158,7 @@ async fn end_agent(store: &Store) -> anyhow::Result<()> {
     stop(&["tunwarden.service"]).await;
     let Some(pid) = store.running_agent() else { return Ok(()) };
     say(&format!("ending the agent (process {pid})"));
-    let process = process(pid);
+    let process = u32::try_from(pid).ok().and_then(|pid| open(pid).ok().flatten());
     kill(Pid::from_raw(pid), Signal::SIGTERM)
         .context("cannot end the agent; try: sudo systemctl stop tunwarden")?;
     let ended = async {

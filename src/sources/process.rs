@@ -11,13 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
-use crate::system::process::{effective_uid, unit};
+use crate::system::process::{effective_uid, open, unit};
 use crate::vpn::Event;
 
 /// When the user of a client is checked, after the last call of [`Watcher::watch`]. OpenVPN drops its
@@ -118,18 +117,6 @@ async fn follow(pid: u32, again: &Notify, events: &mpsc::Sender<Event>) -> io::R
                 }
             }
         }
-    }
-}
-
-/// `None` when there is no such process.
-#[expect(deprecated, reason = "the successor is unsafe, for types that may close early; an OwnedFd cannot")]
-fn open(pid: u32) -> io::Result<Option<AsyncFd<OwnedFd>>> {
-    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
-    match pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(pidfd) => AsyncFd::new(pidfd).map(Some),
-        // INVAL: it is the id of a thread. No client reports such an id as its own.
-        Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL) => Ok(None),
-        Err(errno) => Err(errno.into()),
     }
 }
 

@@ -1,8 +1,11 @@
 //! What the kernel reports about a process in `/proc`: its user, its unit, its start time, and its ancestors.
 
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tokio::io::unix::AsyncFd;
 
 use crate::vpn::{Lineage, Process};
 
@@ -22,6 +25,22 @@ pub fn lineage(pid: u32, uid: u32, pidfd: Option<impl AsFd>) -> Lineage {
     let processes = climb(pid, uid);
     let same = climb(pid, uid) == processes && pidfd.is_none_or(|pidfd| is_alive(&pidfd));
     Lineage { uid, processes: if same { processes } else { Vec::new() } }
+}
+
+/// A pidfd, which is readable when the process has ended and all of its files are closed. `None` when there is no such
+/// process.
+///
+/// # Errors
+/// When the kernel gives none, as before 5.3.
+#[expect(deprecated, reason = "the successor is unsafe, for types that may close early; an OwnedFd cannot")]
+pub(crate) fn open(pid: u32) -> io::Result<Option<AsyncFd<OwnedFd>>> {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(pidfd) => AsyncFd::new(pidfd).map(Some),
+        // INVAL: it is the id of a thread. No client reports such an id as its own.
+        Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 fn climb(pid: u32, uid: u32) -> Vec<Process> {
