@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use tunwarden_lab::{Lab, Process, Session, wait_for};
+use tunwarden_lab::{Lab, Process, ScreenWindow, Session, wait_for, xfce_library};
 
 use super::{SOON, TUNWARDEN, polkit};
 
@@ -116,13 +116,10 @@ impl Person {
     }
 
     /// Starts XFCE's notification daemon and the settings it asks for.
-    #[expect(clippy::disallowed_methods, reason = "a test looks for a program")]
     pub fn xfce4_notifyd(&self) -> Result<[Process; 2]> {
-        let libraries = std::fs::read_dir("/usr/lib")?.flatten().map(|entry| entry.path());
-        let library = libraries.into_iter().find(|path| path.join("xfce4/notifyd/xfce4-notifyd").exists());
-        let library = library.context("xfce4-notifyd is not installed: scripts/deps test")?;
+        let library = xfce_library()?;
         let start = |program: &str, name: &str| {
-            let process = self.session.spawn([library.join(program).display().to_string()])?;
+            let process = self.session.spawn([format!("{library}/{program}")])?;
             self.session.wait_for_name(name, PATIENT).with_context(|| process.log())?;
             anyhow::Ok(process)
         };
@@ -130,23 +127,10 @@ impl Person {
         Ok([settings, start("xfce4/notifyd/xfce4-notifyd", "org.freedesktop.Notifications")?])
     }
 
-    /// The window of XFCE's notification: its number, width and height.
-    pub fn window(&self) -> Result<Option<(String, u32, u32)>> {
-        let search = ["xdotool", "search", "--onlyvisible", "--class", "xfce4-notifyd"];
-        let found = self.session.command(search).run()?.stdout;
-        for id in found.lines() {
-            let geometry =
-                self.session.command(["xdotool", "getwindowgeometry", "--shell", id]).run()?.stdout;
-            let number = |key: &str| {
-                let line = geometry.lines().find_map(|line| line.strip_prefix(key));
-                line.and_then(|number| number.parse::<u32>().ok()).unwrap_or_default()
-            };
-            let (width, height) = (number("WIDTH="), number("HEIGHT="));
-            if width > 100 && height > 50 {
-                return Ok(Some((id.to_owned(), width, height)));
-            }
-        }
-        Ok(None)
+    /// The window of XFCE's notification.
+    pub fn window(&self) -> Result<Option<ScreenWindow>> {
+        let windows = self.session.windows("xfce4-notifyd")?;
+        Ok(windows.into_iter().find(|window| window.width > 100 && window.height > 50))
     }
 
     /// Starts the programs of the session's autostart.

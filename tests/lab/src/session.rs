@@ -17,6 +17,21 @@ const SCREEN: &str = ":77";
 /// Width and height of the screen.
 pub(crate) const SIZE: (usize, usize) = (800, 600);
 
+/// A window that can be seen on the screen, in pixels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScreenWindow {
+    /// Its number, for xdotool.
+    pub id: String,
+    /// From the left of the screen.
+    pub left: usize,
+    /// From the top of the screen.
+    pub top: usize,
+    /// From its left edge to its right edge.
+    pub width: usize,
+    /// From its top to its bottom.
+    pub height: usize,
+}
+
 /// A session. Dropping it kills all of its processes.
 #[derive(Debug)]
 pub struct Session {
@@ -141,6 +156,35 @@ impl Session {
             let words =
                 ["call", "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "NameHasOwner", "s", name];
             Ok((self.busctl(&words)?.stdout.trim() == "b true").then_some(()))
+        })
+    }
+
+    /// The windows of a class that can be seen.
+    ///
+    /// # Errors
+    /// When xdotool cannot be run.
+    pub fn windows(&self, class: &str) -> Result<Vec<ScreenWindow>> {
+        let found = self.command(["xdotool", "search", "--onlyvisible", "--class", class]).run()?.stdout;
+        let window = |id: &str| {
+            let said = self.command(["xdotool", "getwindowgeometry", "--shell", id]).run()?.stdout;
+            let number = |key: &str| {
+                let line = said.lines().find_map(|line| line.strip_prefix(key));
+                line.and_then(|number| number.parse().ok()).unwrap_or_default()
+            };
+            let [left, top, width, height] = ["X=", "Y=", "WIDTH=", "HEIGHT="].map(number);
+            Ok(ScreenWindow { id: id.to_owned(), left, top, width, height })
+        };
+        found.lines().map(window).collect()
+    }
+
+    /// Waits until a window manager has the screen.
+    ///
+    /// # Errors
+    /// When none has it within `bound`.
+    pub fn wait_for_window_manager(&self, bound: Duration) -> Result<()> {
+        wait_for("the window manager", bound, || {
+            let desktops = self.command(["xdotool", "get_num_desktops"]).run()?;
+            Ok(desktops.status.success().then_some(()))
         })
     }
 

@@ -1,7 +1,7 @@
 //! The indicator's menu on the screen.
 
 use anyhow::{Context, Result, ensure};
-use tunwarden_lab::{DesktopKind, Session, wait_for};
+use tunwarden_lab::{DesktopKind, ScreenWindow, Session, wait_for};
 
 use super::panel::{Colour, background, contrast};
 use crate::support::person::{PATIENT, Person};
@@ -54,7 +54,9 @@ fn choose_line(session: &Session, labels: &[String], entry: &str) -> Result<()> 
 
 /// The middle of each line of text in the menu of Xfce's panel. Nothing if there is no menu.
 fn lines(session: &Session) -> Result<Option<Vec<(usize, usize)>>> {
-    let Some([left, top, width, height]) = window(session)? else { return Ok(None) };
+    // The other window is the indicator.
+    let menu = session.windows("wrapper-2.0")?.into_iter().find(|one| one.width > 100 && one.height > 100);
+    let Some(ScreenWindow { left, top, width, height, .. }) = menu else { return Ok(None) };
     let rows = session.pixels()?.into_iter().skip(top).take(height);
     let rows: Vec<Vec<Colour>> =
         rows.map(|row| row.into_iter().skip(left + 2).take(width - 4).collect()).collect();
@@ -70,23 +72,4 @@ fn lines(session: &Session) -> Result<Option<Vec<(usize, usize)>>> {
         row += group.len();
     }
     Ok(Some(lines))
-}
-
-/// Place and size of the menu's window: left, top, width and height.
-fn window(session: &Session) -> Result<Option<[usize; 4]>> {
-    let found =
-        session.command(["xdotool", "search", "--onlyvisible", "--class", "wrapper-2.0"]).run()?.stdout;
-    for id in found.lines() {
-        let said = session.command(["xdotool", "getwindowgeometry", "--shell", id]).run()?.stdout;
-        let number = |key: &str| {
-            let line = said.lines().find_map(|line| line.strip_prefix(key));
-            line.and_then(|number| number.parse::<usize>().ok()).unwrap_or_default()
-        };
-        let [left, top, width, height] = ["X=", "Y=", "WIDTH=", "HEIGHT="].map(number);
-        // The other window is the indicator.
-        if width > 100 && height > 100 {
-            return Ok(Some([left, top, width, height]));
-        }
-    }
-    Ok(None)
 }

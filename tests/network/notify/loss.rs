@@ -54,10 +54,10 @@ fn a_click_on_the_button_in_xfces_window_brings_the_vpn_back() -> Result<()> {
         desktop.connect()?;
         ensure!(person.window()?.is_none(), "all is well");
         lab.host().signal_all("openvpn", Signal::SIGKILL)?;
-        let (window, width, height) = wait_for("the window", PATIENT, || person.window())?;
+        let window = wait_for("the window", PATIENT, || person.window())?;
         // The buttons are in the last row, `Reconnect` to the left of `Details`.
-        let (x, y) = ((width - 150).to_string(), (height - 31).to_string());
-        person.session.succeed(["xdotool", "mousemove", "--window", &window, &x, &y, "click", "1"])?;
+        let (x, y) = ((window.width - 150).to_string(), (window.height - 31).to_string());
+        person.session.succeed(["xdotool", "mousemove", "--window", &window.id, &x, &y, "click", "1"])?;
         wait_for_state(lab, "protected")?;
         desktop.carries()?;
         desktop.check("a loss, and a click")

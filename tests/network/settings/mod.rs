@@ -36,10 +36,7 @@ impl Window {
         }
         let session = lab.host().session(PERSON, "en_US.UTF-8")?;
         let mut programs = vec![session.spawn(["xfwm4", "--compositor=off"])?];
-        wait_for("the window manager", PATIENT, || {
-            let desktops = session.command(["xdotool", "get_num_desktops"]).run()?;
-            Ok(desktops.status.success().then_some(()))
-        })?;
+        session.wait_for_window_manager(PATIENT)?;
         programs.push(session.spawn(["/usr/libexec/at-spi-bus-launcher", "--launch-immediately"])?);
         session.wait_for_name("org.a11y.Bus", PATIENT)?;
         let window = "/usr/share/tunwarden-settings/tunwarden-settings";

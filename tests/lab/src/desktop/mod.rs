@@ -8,7 +8,6 @@ use anyhow::{Context, Result};
 
 use crate::machine::{Cmd, Process};
 use crate::session::{SIZE, Session};
-use crate::wait::wait_for;
 
 /// How long a program of a desktop may take to start on a busy machine.
 const PATIENT: Duration = Duration::from_secs(90);
@@ -115,10 +114,7 @@ impl Starter<'_> {
 
     fn window_manager(&mut self, words: &[&str]) -> Result<()> {
         self.spawn(words)?;
-        wait_for("the window manager", PATIENT, || {
-            let desktops = self.session.command(["xdotool", "get_num_desktops"]).run()?;
-            Ok(desktops.status.success().then_some(()))
-        })
+        self.session.wait_for_window_manager(PATIENT)
     }
 
     /// Cinnamon is window manager, panel and notification service in one program. A program of the session's autostart
@@ -161,7 +157,7 @@ impl Starter<'_> {
         self.session.file(&format!("{folder}/xfce4-panel.xml"), &panel, 0o644)?;
         self.session.file(&format!("{folder}/xfce4-notifyd.xml"), XFCE_NOTIFYD, 0o644)?;
         self.window_manager(&["xfwm4", "--compositor=off"])?;
-        let library = library()?;
+        let library = xfce_library()?;
         self.start("org.xfce.Xfconf", &[&format!("{library}/xfce4/xfconf/xfconfd")])?;
         self.start("org.xfce.Panel", &["xfce4-panel"])?;
         let notifications = format!("{library}/xfce4/notifyd/xfce4-notifyd");
@@ -170,7 +166,10 @@ impl Starter<'_> {
 }
 
 /// Where this architecture's programs of Xfce are.
-fn library() -> Result<String> {
+///
+/// # Errors
+/// When Xfce's notification service is not installed.
+pub fn xfce_library() -> Result<String> {
     let found = std::fs::read_dir("/usr/lib")?.flatten().map(|entry| entry.path());
     let found = found.into_iter().find(|path| path.join("xfce4/notifyd/xfce4-notifyd").exists());
     Ok(found.context("xfce4-notifyd is not installed: scripts/deps test")?.display().to_string())
