@@ -5,7 +5,7 @@ use crate::support;
 use anyhow::{Result, ensure};
 use support::leak_test::{Desktop, LeakTest, contract};
 use support::nft::{fake_tool, owner_of};
-use support::{SOON, TUNWARDEN, agent, bus, status, tunwarden, wait_for_state};
+use support::{SOON, TUNWARDEN, agent, answer, bus, status, tunwarden, wait_for_state};
 use tunwarden_lab::{Lab, wait_for, with_lab};
 
 const STATE: &str = "/var/lib/tunwarden";
@@ -329,7 +329,7 @@ fn a_refused_change_of_the_vpn_leaves_the_earlier_rules_and_is_retried() -> Resu
         let compared = || desktop.agent.log().matches("the kernel did not hold the rules").count();
         let before_asking = compared();
         for verb in ["verify", "resume"] {
-            let asked = lab.host().command([TUNWARDEN, verb]).user("nobody").run()?;
+            let asked = answer(&lab.host().command([TUNWARDEN, verb]).user("nobody"))?;
             ensure!(!asked.status.success(), "{verb}: {asked:?}");
             ensure!(asked.stderr.contains("the rules that were in force before stay"), "{verb}: {asked:?}");
         }

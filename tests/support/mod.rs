@@ -42,10 +42,21 @@ pub fn bus(lab: &Lab) -> Result<Bus> {
     Ok(bus)
 }
 
+/// What the agent answers while a firewall program works for a long time, as on a busy machine.
+pub const BUSY_MESSAGE: &str = "a firewall program has been reading or changing the rules";
+
 /// Runs a verb on the host.
 pub fn tunwarden<const N: usize>(lab: &Lab, words: [&str; N]) -> Result<Output> {
     let command: Vec<&str> = std::iter::once(TUNWARDEN).chain(words).collect();
-    lab.host().command(command).run()
+    answer(&lab.host().command(command))
+}
+
+/// Runs a command of tunwarden, again while the answer is that a firewall program is at work.
+pub fn answer(command: &Cmd) -> Result<Output> {
+    wait_for("an answer while no firewall program is at work", SOON, || {
+        let output = command.run()?;
+        Ok((!output.stderr.contains(BUSY_MESSAGE)).then_some(output))
+    })
 }
 
 /// Starts the agent and waits until it has put its first rules in force and answers on the bus.

@@ -14,15 +14,14 @@ use tunwarden_lab::{Capture, Lab, Process, wait_for, with_lab};
 use super::BOTH;
 use crate::support::kernel::Backend;
 use crate::support::nft::{self, fake_tool};
-use crate::support::{SOON, TUNWARDEN, bus, chain, start_agent_as, status, tunwarden, wait_for_state};
+use crate::support::{
+    BUSY_MESSAGE, SOON, TUNWARDEN, bus, chain, start_agent_as, status, tunwarden, wait_for_state,
+};
 
 /// A fake tool that hangs while `/run/hangs` exists.
 const HANGING: &str = r#"
     if test -e /run/hangs; then exec sleep 1000; fi
     exec $real "$@""#;
-
-/// What `status` says while a firewall program runs for a long time.
-const BUSY_MESSAGE: &str = "a firewall program has been reading or changing the rules";
 
 /// Receives a message. A signal interrupts a socket that has a timeout, so the call is repeated.
 fn receive(systemd: &UnixDatagram, buffer: &mut [u8]) -> io::Result<usize> {
