@@ -1,6 +1,5 @@
 //! `tunwarden blocked` on a booted machine names a service, a desktop application, podman's unit, a container, and a
 //! program that ends at once.
-//! at once.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};

@@ -1,9 +1,9 @@
 //! polkit's prompts are in the user's language, as a real polkit reads our file, and the check of this machine has its own.
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tunwarden::notifier::LANGUAGES;
-use tunwarden_lab::{Machine, with_lab};
+use tunwarden_lab::{Lab, Machine, with_lab};
 
 use crate::support::polkit::pkexec;
 use crate::support::{TUNWARDEN, bus, polkit};
@@ -21,6 +21,44 @@ const LOCALES: [(&str, &str); 9] = [
     ("nl_NL.UTF-8", "en"),
 ];
 
+/// Who needs which password: each action, with polkit's numbers for a user without a local session, in an inactive one,
+/// and in the active one. 2 is `auth_admin`, 4 is `auth_admin_keep`, 5 is `yes`. `docs/reference.md` has the same.
+const DEFAULTS: [(&str, [u32; 3]); 5] = [
+    ("blocked", [2, 2, 4]),
+    ("pause", [2, 2, 4]),
+    ("prove", [2, 2, 2]),
+    ("reconnect", [2, 2, 5]),
+    ("set", [2, 2, 2]),
+];
+
+/// What a real polkit says about every action that it knows.
+fn actions(lab: &Lab, locale: &str) -> Result<Vec<Value>> {
+    let authority = "org.freedesktop.PolicyKit1.Authority";
+    let object = ["org.freedesktop.PolicyKit1", "/org/freedesktop/PolicyKit1/Authority", authority];
+    let call = ["busctl", "--system", "--json=short", "call"].into_iter().chain(object);
+    let said = lab.host().succeed(call.chain(["EnumerateActions", "s", locale]))?;
+    let said: Value = serde_json::from_str(&said)?;
+    Ok(said["data"][0].as_array().context("no actions")?.clone())
+}
+
+#[test]
+fn polkit_asks_for_the_password_that_the_documentation_promises() -> Result<()> {
+    with_lab(|lab| {
+        let bus = bus(lab)?;
+        polkit::rules(lab, "")?;
+        let _polkit = bus.polkit()?;
+        let action = |one: &Value| -> Option<(String, Value)> {
+            let name = one[0].as_str()?.strip_prefix("org.tunwarden.agent1.")?;
+            Some((name.to_owned(), json!([one[6], one[7], one[8]])))
+        };
+        let mut found: Vec<_> = actions(lab, "C")?.iter().filter_map(action).collect();
+        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let wanted: Vec<_> = DEFAULTS.iter().map(|(name, who)| ((*name).to_owned(), json!(who))).collect();
+        ensure!(found == wanted, "{found:?} and not {wanted:?}");
+        Ok(())
+    })
+}
+
 #[test]
 fn polkit_asks_in_the_language_of_the_user() -> Result<()> {
     with_lab(|lab| {
@@ -28,16 +66,11 @@ fn polkit_asks_in_the_language_of_the_user() -> Result<()> {
         polkit::rules(lab, "")?;
         let _polkit = bus.polkit()?;
         for (locale, language) in LOCALES {
-            let authority = "org.freedesktop.PolicyKit1.Authority";
-            let object = ["org.freedesktop.PolicyKit1", "/org/freedesktop/PolicyKit1/Authority", authority];
-            let call = ["busctl", "--system", "--json=short", "call"].into_iter().chain(object);
-            let said = lab.host().succeed(call.chain(["EnumerateActions", "s", locale]))?;
-            let said: Value = serde_json::from_str(&said)?;
-            let actions = said["data"][0].as_array().context("no actions")?;
+            let actions = actions(lab, locale)?;
             for action in ["pause", "reconnect", "blocked", "prove", "set"] {
                 let id = format!("org.tunwarden.agent1.{action}");
                 let found = actions.iter().find(|one| one[0] == id.as_str());
-                let found = found.with_context(|| format!("{id} in {said}"))?;
+                let found = found.with_context(|| format!("{id} in {actions:?}"))?;
                 let wanted = [text(language, action, "description")?, text(language, action, "message")?];
                 ensure!(
                     found[1] == wanted[0] && found[2] == wanted[1],
