@@ -128,6 +128,7 @@ pub async fn run(options: Options) -> Result<(), AgentError> {
         () = ended_in_time => tracing::warn!("a firewall program is still running; the agent ends it too"),
     }
     notify(&[NotifyState::Stopping]);
+    agent.sources.say_refusals();
     tracing::info!("the agent ends; the rules in the kernel stay as they are");
     Ok(())
 }

@@ -54,6 +54,11 @@ impl Sources {
             facts: watch::Sender::default(),
         }
     }
+
+    /// Writes to the journal which refusals were counted since its last minute.
+    pub(super) fn say_refusals(&self) {
+        sources::refusals::say_counts(&self.blocked, self.facts.borrow().journal);
+    }
 }
 
 impl Agent {

@@ -31,6 +31,13 @@ pub(super) struct Args {
     json: bool,
 }
 
+impl Args {
+    /// The time of the oldest refusal that is wanted, in seconds since the epoch.
+    fn begin(&self, now: u64) -> u64 {
+        now.saturating_sub(self.since.unwrap_or(HOUR))
+    }
+}
+
 /// The line under a list with entries such as "a program of anna".
 const NO_UNIT: &str = "If a line names only the user of a program, its unit is not known.";
 
@@ -39,7 +46,7 @@ const OVERLAP: u64 = 3;
 
 pub(super) async fn run(args: &Args) -> Outcome {
     let agent = client::connect().await?;
-    let begin = system::now().saturating_sub(args.since.unwrap_or(HOUR));
+    let begin = args.begin(system::now());
     if args.follow {
         return follow(args, &agent, begin).await;
     }
@@ -183,6 +190,7 @@ impl BlockedGroup {
 mod tests {
     use std::collections::HashMap;
 
+    use clap::{Args as _, Command, FromArgMatches};
     use zbus::{OwnedVariant, Variant};
 
     use super::*;
@@ -195,6 +203,20 @@ mod tests {
         ];
         let entries = entries.map(|(key, value)| (key.to_owned(), OwnedVariant::try_from(value).unwrap()));
         BlockedGroup::from(HashMap::from(entries))
+    }
+
+    #[test]
+    fn only_the_refusals_of_the_given_period_are_asked_for() {
+        let begin = |words: &[&str]| {
+            let command = Args::augment_args(Command::new("blocked").no_binary_name(true));
+            let matches = command.try_get_matches_from(words).ok()?;
+            Some(Args::from_arg_matches(&matches).ok()?.begin(100_000))
+        };
+        assert_eq!(begin(&["--since", "10m"]), Some(100_000 - 600));
+        assert_eq!(begin(&["--follow", "--since", "2h"]), Some(100_000 - 7200));
+        assert_eq!(begin(&["--since", "48h"]), Some(0), "longer ago than the epoch");
+        assert_eq!(begin(&[]), Some(100_000 - 3600), "the agent keeps one hour");
+        assert_eq!([begin(&["--since", "10"]), begin(&["--since"])], [None; 2]);
     }
 
     #[test]

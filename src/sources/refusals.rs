@@ -74,11 +74,18 @@ pub struct Inputs {
     pub containers: watch::Receiver<Containers>,
 }
 
-/// Receives every line until the agent ends.
+/// Receives every line, and writes their counts to the journal, until the agent ends.
 pub async fn watch(blocked: Blocked, inputs: Inputs) {
+    tokio::select! {
+        never = receive(&blocked, &inputs) => match never {},
+        never = say_counts_each(MINUTE, &blocked, &inputs.facts) => match never {},
+    }
+}
+
+async fn receive(blocked: &Blocked, inputs: &Inputs) -> Infallible {
     let mut said = String::new();
     loop {
-        let Err(error) = listen(&blocked, &inputs).await;
+        let Err(error) = listen(blocked, inputs).await;
         let why = match error.raw_os_error() {
             // EBUSY and EPERM
             Some(16 | 1) => format!("another program receives group {LOG_GROUP} of NFLOG"),
@@ -90,7 +97,6 @@ pub async fn watch(blocked: Blocked, inputs: Inputs) {
         }
         blocked.memory().set_fault(Some(why));
         tokio::time::sleep(PAUSE).await;
-        blocked.memory().forget(system::now());
     }
 }
 
@@ -98,14 +104,10 @@ async fn listen(blocked: &Blocked, inputs: &Inputs) -> io::Result<Infallible> {
     let mut lines = Lines::listen(LOG_GROUP)?;
     blocked.memory().set_fault(None);
     let mut names = Names { senders: senders(), ..Names::default() };
-    let mut minute = tokio::time::interval(MINUTE);
     loop {
-        tokio::select! {
-            heard = lines.next() => match heard? {
-                Received::Lines(lines) => take(blocked, inputs, &lines, &mut names).await,
-                Received::Overrun => blocked.memory().overrun(),
-            },
-            _ = minute.tick() => say_counts(blocked, inputs),
+        match lines.next().await? {
+            Received::Lines(lines) => take(blocked, inputs, &lines, &mut names).await,
+            Received::Overrun => blocked.memory().overrun(),
         }
     }
 }
@@ -187,8 +189,16 @@ fn refusal(line: &Line, links: &mut Links) -> Option<Refused> {
     Some(Refused { reason, at, input, output, uid: line.uid, unit: None, container: None, packet })
 }
 
-/// Forgets old refusals, and tells the journal about the last minute.
-fn say_counts(blocked: &Blocked, inputs: &Inputs) {
+async fn say_counts_each(period: Duration, blocked: &Blocked, facts: &watch::Receiver<Facts>) -> Infallible {
+    let mut ticks = tokio::time::interval(period);
+    loop {
+        ticks.tick().await;
+        say_counts(blocked, facts.borrow().journal);
+    }
+}
+
+/// Forgets old refusals, and writes to the journal about those since the last call, which was at most a minute ago.
+pub fn say_counts(blocked: &Blocked, with_destinations: bool) {
     let now = system::now();
     let overruns = {
         let mut memory = blocked.memory();
@@ -198,7 +208,6 @@ fn say_counts(blocked: &Blocked, inputs: &Inputs) {
     if let Some(words) = of_overruns(overruns) {
         tracing::warn!("{words}");
     }
-    let with_destinations = inputs.facts.borrow().journal;
     of_minute(blocked, with_destinations, now).iter().for_each(|words| tracing::info!("{words}"));
 }
 

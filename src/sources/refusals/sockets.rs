@@ -159,6 +159,22 @@ mod tests {
         Ends { protocol, own: (own.ip(), own.port()), other: (other.ip(), other.port()), link: 0 }
     }
 
+    #[tokio::test]
+    async fn a_socket_that_another_user_has_by_now_does_not_give_its_unit() {
+        let mut units = Units::default();
+        let datagrams = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        datagrams.connect((Ipv4Addr::LOCALHOST, DISCARD)).unwrap();
+        let ends = ends(UDP, datagrams.local_addr().unwrap(), datagrams.peer_addr().unwrap());
+        let Some(found) = units.ask(&ends).unwrap() else {
+            assert!(matches!(units.kernels.get(&UDP), Some(SocketLookup::Unavailable(_))));
+            return;
+        };
+        units.paths.insert(found.cgroup, "system.slice/own.service".to_owned());
+        let unit = |unit: Option<Unit>| unit.map(|unit| unit.name);
+        assert_eq!(unit(units.of(&ends, found.uid).await).as_deref(), Some("own.service"));
+        assert_eq!(unit(units.of(&ends, found.uid + 1).await), None);
+    }
+
     #[test]
     fn the_kernel_finds_the_sending_socket_until_it_is_closed() {
         let mut units = Units::default();

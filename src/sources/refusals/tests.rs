@@ -31,6 +31,56 @@ fn the_journal_gets_counts_by_reason_and_destinations_only_if_the_configuration_
     assert_eq!(of_minute(&blocked, true, 104), ["refused in the last minute: no-vpn 1", told]);
 }
 
+/// What the journal gets, in place of the journal.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        system::lock(&self.0).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Written {
+    fn text(&self) -> String {
+        String::from_utf8(system::lock(&self.0).clone()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn the_journal_gets_the_counts_in_each_period() {
+    let written = Written::default();
+    let writer = written.clone();
+    let journal = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _journal = tracing::subscriber::set_default(journal);
+    let blocked = Blocked::default();
+    let (facts, received) = watch::channel(Facts::default());
+    let refuse = || {
+        let refused = refusal(&line(4000, 1000), &mut Links::default()).unwrap();
+        blocked.memory().take(&refused, &Facts::default(), &Containers::default(), system::now());
+    };
+    let refusals = async {
+        for (count, journal) in [(3, false), (2, true)] {
+            facts.send_replace(Facts { journal, ..Facts::default() });
+            let before = written.text().len();
+            (0..count).for_each(|_| refuse());
+            let counts = format!("refused in the last minute: no-vpn {count}");
+            while !written.text()[before..].contains(&counts) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(written.text().contains("203.0.113.9"), journal, "{}", written.text());
+        }
+    };
+    tokio::select! {
+        () = refusals => {}
+        never = say_counts_each(Duration::from_millis(1), &blocked, &received) => match never {},
+    }
+}
+
 /// A line about a datagram from a port of this machine.
 fn line(from: u16, uid: u32) -> Line {
     let [high, low] = from.to_be_bytes();
