@@ -3,8 +3,6 @@
 
 use crate::support;
 
-use std::net::SocketAddrV4;
-
 use anyhow::{Context, Result, ensure};
 use support::leak_test::{Desktop, allowance, contract, set};
 use support::{SOON, status, wait_for_state};
@@ -82,7 +80,7 @@ fn await_spoofed(lab: &Lab, port: u16) -> Result<()> {
 fn spoof_the_flow(desktop: &Desktop<'_>) -> Result<()> {
     let (lab, port) = (desktop.lab, client_port(desktop)?);
     count_spoofed(lab, port)?;
-    let packet = datagram("198.51.100.7:1194".parse()?, SocketAddrV4::new([10, 0, 0, 2].into(), port), b"x")?;
+    let packet = datagram("198.51.100.7:1194".parse()?, ([10, 0, 0, 2], port).into(), b"x")?;
     let frame = ethernet_to([0xff; 6], 0x0800, &packet);
     lab.isp().forge(&lab.uplinks()[0].isp_end, 0x0800, &frame, 20)?;
     await_spoofed(lab, port)

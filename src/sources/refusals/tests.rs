@@ -76,7 +76,7 @@ async fn the_journal_gets_the_counts_in_each_period() {
         }
     };
     tokio::select! {
-        () = refusals => {}
+        said = tokio::time::timeout(MINUTE, refusals) => said.expect("the journal gets nothing"),
         never = say_counts_each(Duration::from_millis(1), &blocked, &received) => match never {},
     }
 }

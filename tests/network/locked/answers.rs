@@ -1,12 +1,13 @@
 //! The sender of a refused packet learns about it at once, and the answer leaves on no wire.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
-use tunwarden_lab::forged::datagram;
+use tunwarden_lab::address::{ROUTER, ROUTER_V6};
+use tunwarden_lab::forged::{datagram, opening};
 use tunwarden_lab::{Capture, Container, Frame, Lab, Transport, with_lab};
 
 use super::{KNOWN, TIMEOUT};
@@ -18,8 +19,11 @@ const REFUSED: [(&str, Errno, Errno); 2] = [
     ("[2001:db8:9::9]:443", Errno::ECONNREFUSED, Errno::EACCES),
 ];
 
-/// The router, which the ISP's side of the laboratory plays. Forged packets come from its address.
-const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+/// The addresses of the router, which the ISP's side of the laboratory plays. Forged packets come from there.
+const ROUTERS: [IpAddr; 2] = [ROUTER, ROUTER_V6];
+
+/// With this protocol, the sender of a raw packet writes its IP header.
+const IPPROTO_RAW: i32 = 255;
 
 /// The error of a TCP connection; none if no answer comes within the timeout.
 fn connect(target: &str) -> Result<Option<Errno>> {
@@ -41,17 +45,18 @@ fn error_of<T>(result: io::Result<T>) -> Option<Errno> {
     (errno != Errno::EAGAIN).then_some(errno)
 }
 
-/// Sends a datagram with the router's address as its source.
-fn forge() -> Result<()> {
-    forge_from(ROUTER)
-}
-
-fn forge_from(source: Ipv4Addr) -> Result<()> {
-    let packet = datagram(SocketAddrV4::new(source, 7000), "203.0.113.9:443".parse()?, b"forged")?;
-    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(255)))?;
-    let to: SocketAddr = "203.0.113.9:443".parse()?;
-    let _ = socket.send_to(&packet, &to.into());
-    Ok(())
+/// Sends a datagram, and a packet that opens a TCP connection, with each of these addresses as their source. Returns
+/// the number of packets.
+fn forge(sources: &[IpAddr]) -> Result<usize> {
+    for source in sources {
+        let target: SocketAddr = REFUSED[usize::from(source.is_ipv6())].0.parse()?;
+        let from = SocketAddr::new(*source, 7000);
+        let socket = Socket::new(Domain::for_address(target), Type::RAW, Some(Protocol::from(IPPROTO_RAW)))?;
+        for packet in [datagram(from, target, b"forged")?, opening(from, target)?] {
+            let _ = socket.send_to(&packet, &SocketAddr::new(target.ip(), 0).into());
+        }
+    }
+    Ok(2 * sources.len())
 }
 
 /// Whether a frame is an answer in the name of the target: a reset, or an ICMP error.
@@ -62,9 +67,11 @@ fn is_answer(frame: &Frame) -> bool {
 
 /// Number of answers that the ISP has seen, and of packets to the refused targets.
 fn seen(lab: &Lab, capture: &Capture, marker: &str) -> Result<usize> {
-    // Packets leave in the order in which they were sent.
-    lab.host().udp("10.0.0.1:4000")?.tag(marker).send()?;
-    capture.wait_for(1, TIMEOUT, |frame| frame.is_tagged(marker)).context("the marker")?;
+    // Packets of one family leave in the order in which they were sent.
+    for router in ROUTERS {
+        lab.host().udp(&SocketAddr::new(router, 4000).to_string())?.tag(marker).send()?;
+    }
+    capture.wait_for(2, TIMEOUT, |frame| frame.is_tagged(marker)).context("the markers")?;
     let refused: Vec<IpAddr> =
         REFUSED.iter().map(|(to, ..)| Ok(to.parse::<SocketAddr>()?.ip())).collect::<Result<_>>()?;
     let is_refused = |frame: &Frame| frame.destination().is_some_and(|to| refused.contains(&to));
@@ -83,23 +90,28 @@ fn ask(target: &str, tcp: bool) -> Result<Option<Errno>> {
     if tcp { connect(target) } else { send(target) }
 }
 
-/// Makes our chain answer every sender: the control for packets that otherwise get no answer.
+/// Makes our chain answer every sender, as it answers its own: the control for packets that otherwise get no answer.
 fn answer_everybody(lab: &Lab, backend: Backend, chain: &str) -> Result<()> {
-    let nft = ["nft", "insert", "rule", "inet", "tunwarden"];
-    match (backend, chain) {
-        (Backend::NftablesAlone, _) | (_, "DOCKER_VPN_REFUSED") => {
-            let chain = format!("{chain}_V4");
-            let words =
-                nft.into_iter().chain([chain.as_str(), "reject", "with", "icmpx", "admin-prohibited"]);
-            lab.host().succeed(words).map(drop)
+    let in_nftables = backend == Backend::NftablesAlone || chain == "DOCKER_VPN_REFUSED";
+    for (family, suffix, prohibited) in
+        [(FAMILIES[0], "V4", "icmp-admin-prohibited"), (FAMILIES[1], "V6", "icmp6-adm-prohibited")]
+    {
+        if in_nftables {
+            let chain = format!("{chain}_{suffix}");
+            for rule in ["reject with icmpx admin-prohibited", "meta l4proto tcp reject with tcp reset"] {
+                let insert = ["nft", "insert", "rule", "inet", "tunwarden", &chain];
+                lab.host().succeed(insert.into_iter().chain(rule.split(' ')))?;
+            }
+        } else {
+            for rule in [format!("-j REJECT --reject-with {prohibited}"), RESET.to_owned()] {
+                backend.change(lab, family, &format!("-I {chain} 1 {rule}"))?;
+            }
         }
-        _ => backend.change(
-            lab,
-            FAMILIES[0],
-            &format!("-I {chain} 1 -j REJECT --reject-with icmp-admin-prohibited"),
-        ),
     }
+    Ok(())
 }
+
+const RESET: &str = "-p tcp -j REJECT --reject-with tcp-reset";
 
 fn programs_get_answers(backend: Backend) -> Result<()> {
     with_lab(|lab| {
@@ -108,15 +120,13 @@ fn programs_get_answers(backend: Backend) -> Result<()> {
         lab.host().enter(|| gets_errors("a program", &ask))?;
         let name_server = lab.host().enter(|| connect("10.0.0.1:53"))?;
         ensure!(name_server == Some(Errno::ECONNREFUSED), "DNS by TCP: {name_server:?}");
-        lab.host().enter(forge)?;
+        lab.host().enter(|| forge(&ROUTERS))?;
         let left = seen(lab, &capture, "first")?;
         ensure!(left == 0, "{backend:?}: {left} packets left");
         answer_everybody(lab, backend, "VPN_REFUSED")?;
-        lab.host().enter(forge)?;
-        ensure!(
-            seen(lab, &capture, "control")? == 1,
-            "{backend:?}: the control: an answer to a forged source"
-        );
+        let forged = lab.host().enter(|| forge(&ROUTERS))?;
+        let answers = seen(lab, &capture, "control")?;
+        ensure!(answers == forged, "{backend:?}: the control: {answers} answers to forged sources");
         Ok(())
     })
 }
@@ -127,6 +137,13 @@ fn a_refused_program_gets_an_answer_at_once_and_a_forged_source_does_not() {
         programs_get_answers(backend).unwrap();
     }
 }
+
+/// With `br_netfilter`, which Docker loads, the kernel sends a reset for a packet from a bridge back to the port of the
+/// bridge. Without it, the kernel routes the reset to the source of the packet.
+const ROUTE_RESETS: &str = "
+    for file in /proc/sys/net/bridge/bridge-nf-call-iptables /proc/sys/net/bridge/bridge-nf-call-ip6tables; do
+        if [ -e $file ]; then echo 0 >$file; fi
+    done";
 
 /// Gives a container and its bridge IPv6 addresses, and routes between them. Switches off the kernel's filter for
 /// forged IPv4 sources.
@@ -141,24 +158,24 @@ fn containers_get_answers(backend: Backend) -> Result<()> {
     with_lab(|lab| {
         let container: Container = lab.host().bridged_container("box", "docker0")?;
         lab.host().succeed(["sh", "-ec", IPV6])?;
+        lab.host().succeed(["sh", "-ec", ROUTE_RESETS])?;
         backend.lock(lab, KNOWN)?;
         let capture = lab.capture()?;
-        let forge_and_wait = || -> Result<()> {
-            forge()?;
-            // This packet comes after the forged one.
+        let forge_and_wait = || -> Result<usize> {
+            let forged = forge(&ROUTERS)?;
+            // These packets come after the forged ones.
             ensure!(send("203.0.113.9:444")? == Some(Errno::EHOSTUNREACH), "a container gets no answer");
-            Ok(())
+            ensure!(send("[2001:db8:9::9]:444")? == Some(Errno::EACCES), "a container gets no answer");
+            Ok(forged)
         };
         container.enter(|| gets_errors("a container", &ask))?;
         container.enter(forge_and_wait)?;
         let left = seen(lab, &capture, "first")?;
         ensure!(left == 0, "{backend:?}: {left} packets left");
         answer_everybody(lab, backend, "DOCKER_VPN_REFUSED")?;
-        container.enter(forge_and_wait)?;
-        ensure!(
-            seen(lab, &capture, "control")? == 1,
-            "{backend:?}: the control: an answer to a forged source"
-        );
+        let forged = container.enter(forge_and_wait)?;
+        let answers = seen(lab, &capture, "control")?;
+        ensure!(answers == forged, "{backend:?}: the control: {answers} answers to forged sources");
         Ok(())
     })
 }
@@ -177,12 +194,14 @@ const BRIDGED_UPLINK: &str = "
     ip link set br-lan up
     ip address flush dev eth0
     ip address add 10.0.0.2/24 dev br-lan
+    ip address add fd00:0:0:1::2/64 dev br-lan nodad
     ip route add default via 10.0.0.1";
 
 #[test]
 fn no_answer_goes_to_a_bridge_that_is_an_uplink() {
     with_lab(|lab| {
         lab.host().succeed(["sh", "-ec", BRIDGED_UPLINK])?;
+        lab.host().succeed(["sh", "-ec", ROUTE_RESETS])?;
         // Both bridges have names of the same pattern.
         let container = lab.host().bridged_container("box", "br-box")?;
         lab.host().sysctl("net.ipv4.conf.all.rp_filter", "0")?;
@@ -191,17 +210,18 @@ fn no_answer_goes_to_a_bridge_that_is_an_uplink() {
         let capture = lab.capture()?;
         let name_server = lab.host().enter(|| connect("10.0.0.1:53"))?;
         ensure!(name_server == Some(Errno::ECONNREFUSED), "DNS by TCP over the bridge: {name_server:?}");
-        let forge_and_wait = || -> Result<()> {
-            forge()?;
+        let forge_and_wait = || -> Result<usize> {
+            let forged = forge(&[ROUTER])?;
             ensure!(send("203.0.113.9:444")? == Some(Errno::EHOSTUNREACH), "a container gets no answer");
-            Ok(())
+            Ok(forged)
         };
         container.enter(forge_and_wait)?;
         let left = seen(lab, &capture, "first")?;
         ensure!(left == 0, "{left} answers left");
         answer_everybody(lab, Backend::Nft, "DOCKER_VPN_REFUSED")?;
-        container.enter(forge_and_wait)?;
-        ensure!(seen(lab, &capture, "control")? == 1, "the control: an answer to a forged source");
+        let forged = container.enter(forge_and_wait)?;
+        let answers = seen(lab, &capture, "control")?;
+        ensure!(answers == forged, "the control: {answers} answers to forged sources");
         Ok(())
     })
     .unwrap();
@@ -231,7 +251,7 @@ fn no_answer_goes_to_a_container_of_another_network() {
             Ok(icmp)
         })?;
         let forge_and_wait = || -> Result<()> {
-            forge_from(Ipv4Addr::new(172, 18, 0, 2))?;
+            forge(&[Ipv4Addr::new(172, 18, 0, 2).into()])?;
             ensure!(send("203.0.113.9:444")? == Some(Errno::EHOSTUNREACH), "a container gets no answer");
             Ok(())
         };

@@ -1,11 +1,11 @@
 //! Frames byte by byte. A raw packet socket sends them unchanged, with a protocol that the test declares.
 
 use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 
-use anyhow::{Context, Result};
-use etherparse::PacketBuilder;
+use anyhow::{Context, Result, bail};
+use etherparse::{IpHeaders, PacketBuilder, PacketBuilderStep};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::bind;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -78,7 +78,7 @@ impl Machine {
                 }
             }
             let mut sent = Sent::default();
-            sent.note(socket.send_to(payload, &std::net::SocketAddr::new(to, 0).into()).map(drop));
+            sent.note(socket.send_to(payload, &SocketAddr::new(to, 0).into()).map(drop));
             Ok(sent)
         })
     }
@@ -137,15 +137,32 @@ pub fn ipv4(to: Ipv4Addr, next: u8, ttl: u8, options: &[u8], payload: &[u8]) -> 
     [header, payload.to_vec()].concat()
 }
 
-/// An IPv4 packet with a UDP datagram from one address and port to another.
+/// An IP packet with a UDP datagram from one address and port to another.
 ///
 /// # Errors
-/// When the payload is too long.
-pub fn datagram(from: SocketAddrV4, to: SocketAddrV4, payload: &[u8]) -> Result<Vec<u8>> {
+/// When the payload is too long, or the addresses are of two families.
+pub fn datagram(from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let builder = PacketBuilder::ipv4(from.ip().octets(), to.ip().octets(), 64);
-    builder.udp(from.port(), to.port()).write(&mut bytes, payload)?;
+    header(from, to)?.udp(from.port(), to.port()).write(&mut bytes, payload)?;
     Ok(bytes)
+}
+
+/// An IP packet that opens a TCP connection from one address and port to another.
+///
+/// # Errors
+/// When the addresses are of two families.
+pub fn opening(from: SocketAddr, to: SocketAddr) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    header(from, to)?.tcp(from.port(), to.port(), 1000, 64240).syn().write(&mut bytes, &[])?;
+    Ok(bytes)
+}
+
+fn header(from: SocketAddr, to: SocketAddr) -> Result<PacketBuilderStep<IpHeaders>> {
+    match (from.ip(), to.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => Ok(PacketBuilder::ipv4(from.octets(), to.octets(), 64)),
+        (IpAddr::V6(from), IpAddr::V6(to)) => Ok(PacketBuilder::ipv6(from.octets(), to.octets(), 64)),
+        (from, to) => bail!("{from} and {to} are of two families"),
+    }
 }
 
 /// An IPv6 packet.
