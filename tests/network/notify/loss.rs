@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
-use tunwarden_lab::{wait_for, with_lab};
+use tunwarden_lab::{Lab, wait_for, with_lab};
 
 use crate::support::leak_test::Desktop;
 use crate::support::person::{PATIENT, Person, may_reconnect};
@@ -40,6 +40,68 @@ fn a_loss_is_on_the_screen_and_its_button_brings_the_vpn_back() -> Result<()> {
         person.wait_displayed(0)?;
         desktop.check("a loss, and a button")
     })
+}
+
+/// Another container on the same bridge: its name, and the last byte of its address.
+const CONTAINER: &str = "
+    ip netns add $1
+    ip link add veth-$1 type veth peer name eth0 netns $1
+    ip link set veth-$1 master docker0
+    ip link set veth-$1 up
+    ip -n $1 link set lo up
+    ip -n $1 address add 172.17.0.$2/16 dev eth0
+    ip -n $1 link set eth0 up
+    ip -n $1 route add default via 172.17.0.1";
+
+/// What three containers try again and again: connections, datagrams, and questions for names.
+const TRIES: [(&str, &str); 3] = [
+    ("web", "echo >/dev/tcp/203.0.113.9/443"),
+    ("db", "echo refused >/dev/udp/203.0.113.9/4000"),
+    ("cache", "echo refused >/dev/udp/203.0.113.53/53"),
+];
+
+#[test]
+fn three_containers_that_wait_for_the_vpn_are_one_line_in_the_notification_about_its_loss() -> Result<()> {
+    with_lab(|lab| {
+        may_reconnect(lab)?;
+        let desktop = Desktop::new(lab, "")?;
+        let _polkit = desktop.bus.polkit()?;
+        let person = Person::log_in(lab, "en_US.UTF-8")?;
+        let _dunst = person.dunst()?;
+        let _notify = person.notify()?;
+        let host = lab.host();
+        host.bridged_container("web", "docker0")?;
+        for (name, address) in [("db", "3"), ("cache", "4"), ("quiet", "5")] {
+            host.succeed(["sh", "-ec", CONTAINER, "sh", name, address])?;
+        }
+        desktop.connect()?;
+        let tries = TRIES.map(|(name, once)| {
+            let again = format!("while :; do ({once}) 2>/dev/null; sleep 0.1; done");
+            host.spawn(["ip", "netns", "exec", name, "bash", "-c", &again])
+        });
+        let _tries = tries.into_iter().collect::<Result<Vec<_>>>()?;
+        ensure!(waiting(lab)? == "u 0", "they wait for no VPN while it is connected");
+
+        host.signal_all("openvpn", Signal::SIGKILL)?;
+        let told = person.reads("3 containers are waiting for it.")?;
+        ensure!(told.title == "VPN lost: lab", "{told:?}");
+        person.wait_displayed(1)?;
+        // One refusal is not "again and again".
+        host.succeed(["ip", "netns", "exec", "quiet", "bash", "-c", "echo once >/dev/udp/203.0.113.9/4001"])?;
+        ensure!(waiting(lab)? == "u 3", "the agent counts {}", waiting(lab)?);
+
+        person.press("Reconnect")?;
+        wait_for_state(lab, "protected")?;
+        ensure!(waiting(lab)? == "u 0", "they wait for no VPN after it is back");
+        desktop.check("a loss, and containers that wait")
+    })
+}
+
+/// The number of containers that wait, as every user can read it.
+fn waiting(lab: &Lab) -> Result<String> {
+    let get = ["get-property", "org.tunwarden.Agent1", "/org/tunwarden/Agent1", "org.tunwarden.Agent1"];
+    let words = ["busctl", "--system"].into_iter().chain(get).chain(["WaitingContainers"]);
+    Ok(lab.host().command(words).user("nobody").succeed()?.trim().to_owned())
 }
 
 #[test]
