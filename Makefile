@@ -123,7 +123,7 @@ screenshots: deps
 
 bench: deps
 	$(CARGO) build --release --benches --bin tunwarden
-	$(SUDO) $(CARGO) bench
+	$(SUDO) $(CARGO) bench --no-fail-fast
 
 # Formatting, clippy, words that are hard to understand, shell: what make test runs too.
 style:
