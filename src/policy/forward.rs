@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use super::refusal::reported_alone;
 use super::view::{View, to_name_servers};
 use super::well_known::LINK_LOCAL;
 use super::{Chain, ChainName, Direction, IfMatch, Protocol, Rule, Tracked, Verdict};
@@ -64,17 +65,12 @@ fn kill_switch(view: &View<'_>) -> Vec<Rule> {
 fn elsewhere(view: &View<'_>) -> Vec<Rule> {
     let drop = |own: &TunnelAddress| {
         let to_it = Tracked::Rewritten(Direction::Original, own.address, None);
-        reported(
+        reported_alone(
             view.rule(Verdict::Drop).input_not(own.interface.clone()).tracked(to_it),
             Refusal::PublishedPorts,
         )
     };
     view.tunnel_addresses().filter(|own| !LINK_LOCAL.contains(&own.address)).flat_map(drop).collect()
-}
-
-/// What refuses a forwarded packet: the kernel reports it to the agent, and drops it.
-fn reported(drop: Rule, why: Refusal) -> [Rule; 2] {
-    [Rule { verdict: Verdict::Log(why), ..drop.clone() }, drop]
 }
 
 /// DNS is refused before published ports and the LAN are allowed: a router is on the LAN, and asks the ISP.
@@ -87,7 +83,7 @@ fn name_servers(view: &View<'_>) -> Vec<Rule> {
     let refuse = |uplink: &IfName| to_name_servers(&view.rule(Verdict::Drop).output(uplink.clone()));
     // Only UDP and TCP have a line. Resolvers use no other protocol, and each line is one more rule.
     let tell = |drop: Rule| match drop.protocol {
-        Some(Protocol::Transport(_)) => reported(drop, Refusal::DnsOutsideTunnel).to_vec(),
+        Some(Protocol::Transport(_)) => reported_alone(drop, Refusal::DnsOutsideTunnel).to_vec(),
         Some(_) | None => vec![drop],
     };
     uplinks.into_iter().flat_map(refuse).flat_map(tell).collect()
@@ -97,8 +93,8 @@ fn name_servers(view: &View<'_>) -> Vec<Rule> {
 fn shut_out(view: &View<'_>, out: Refusal, inside: Refusal) -> Vec<Rule> {
     let drop = || view.rule(Verdict::Drop);
     let links = view.situation.shut_out.iter();
-    let output = links.clone().flat_map(|link| reported(drop().output(link.clone()), out));
-    output.chain(links.flat_map(|link| reported(drop().input(link.clone()), inside))).collect()
+    let output = links.clone().flat_map(|link| reported_alone(drop().output(link.clone()), out));
+    output.chain(links.flat_map(|link| reported_alone(drop().input(link.clone()), inside))).collect()
 }
 
 /// From a bridge to a bridge.
@@ -118,7 +114,9 @@ fn cut_off(view: &View<'_>) -> Vec<Rule> {
         let drop = || view.rule(Verdict::Drop);
         let inside = view.rule(Verdict::Return).input(bridge.clone()).output(bridge.clone());
         let both = [drop().input(bridge.clone()), drop().output(bridge.clone())];
-        [inside].into_iter().chain(both.into_iter().flat_map(|drop| reported(drop, Refusal::ContainerPolicy)))
+        [inside]
+            .into_iter()
+            .chain(both.into_iter().flat_map(|drop| reported_alone(drop, Refusal::ContainerPolicy)))
     };
     with_access(view, Access::None).flat_map(rules).collect()
 }
@@ -147,7 +145,7 @@ fn lan_network(view: &View<'_>) -> Vec<Rule> {
 
 /// Packets to a bridge pass. The container engine decides which of its networks reach each other.
 fn bridges(view: &View<'_>) -> Vec<Rule> {
-    let refuse = |link| reported(view.rule(Verdict::Drop).output(link), view.reason());
+    let refuse = |link| reported_alone(view.rule(Verdict::Drop).output(link), view.reason());
     let mut rules: Vec<Rule> = view.misnamed_bridges().flat_map(refuse).collect();
     rules.extend(view.bridges().map(|bridge| view.rule(Verdict::Return).output(bridge)));
     rules.extend([view.line(view.reason()), view.rule(Verdict::Drop)]);

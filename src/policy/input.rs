@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::refusal::reported_alone;
 use super::view::{Proxied, View, loopback, traffic_rules};
 use super::well_known::{
     FROM_THIS_LINK, LINK_LOCAL, MDNS, ONE_HOP, dhcp_client, dhcp_server, icmpv6, mdns_group,
@@ -41,18 +42,19 @@ fn input(view: &View<'_>) -> Vec<Rule> {
         accept().from(network).input(uplink.clone()).transport(transport).dport(port)
     }));
     // The container engine decides which containers reach the host. A bridge is no uplink.
-    rules.extend(view.misnamed_bridges().map(|pattern| view.rule(Verdict::Drop).input(pattern)));
+    rules
+        .extend(view.misnamed_bridges().flat_map(|pattern| refused(view.rule(Verdict::Drop).input(pattern))));
     rules.extend(view.bridges().map(|bridge| accept().input(bridge)));
-    rules.extend([view.line(Refusal::Inbound), view.rule(Verdict::Drop)]);
+    rules.extend(refused(view.rule(Verdict::Drop)));
     rules
 }
 
 /// Packets for a tunnel's own address, and packets out of a tunnel. Other packets return to the chain for all that
 /// comes in.
 fn tunnel_addresses(view: &View<'_>) -> Vec<Rule> {
-    let elsewhere = view
-        .tunnel_addresses()
-        .map(|own| view.rule(Verdict::Drop).to(own.address.into()).input_not(own.interface.clone()));
+    let elsewhere = view.tunnel_addresses().flat_map(|own| {
+        refused(view.rule(Verdict::Drop).to(own.address.into()).input_not(own.interface.clone()))
+    });
     let mut rules: Vec<Rule> = elsewhere.collect();
     // The answer to a forged source on the LAN would leave on the LAN. The answer to a link-local address stays on its
     // own link.
@@ -61,7 +63,7 @@ fn tunnel_addresses(view: &View<'_>) -> Vec<Rule> {
     let tunnels: BTreeSet<&IfName> = view.tunnel_addresses().map(|own| &own.interface).collect();
     let from_lan = |tunnel: &&IfName| {
         let drop = view.rule(Verdict::Drop).input((*tunnel).clone());
-        lans.iter().map(move |&net| drop.clone().from(net)).collect::<Vec<_>>()
+        lans.iter().flat_map(move |&net| refused(drop.clone().from(net))).collect::<Vec<_>>()
     };
     rules.extend(tunnels.iter().flat_map(from_lan));
     rules.extend(through_the_tunnel(view));
@@ -70,9 +72,14 @@ fn tunnel_addresses(view: &View<'_>) -> Vec<Rule> {
     for tunnel in tunnels {
         rules.extend(anywhere(view, &view.rule(Verdict::Accept).input(tunnel.clone())));
         let known = view.rule(Verdict::Drop).input(tunnel.clone());
-        rules.push(known.tracked(Tracked::Known(Direction::Original)));
+        rules.extend(refused(known.tracked(Tracked::Known(Direction::Original))));
     }
     rules
+}
+
+/// What refuses a packet that comes in: the kernel reports it to the agent, and drops it.
+fn refused(drop: Rule) -> [Rule; 2] {
+    reported_alone(drop, Refusal::Inbound)
 }
 
 /// What `input.allow` lets in anywhere.

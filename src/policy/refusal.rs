@@ -52,6 +52,11 @@ pub(super) fn reported(drop: Rule, why: Refusal) -> [Rule; 3] {
     [with(Verdict::Log(why)), with(Verdict::Jump(ChainName::VpnRefused)), drop]
 }
 
+/// What refuses a packet whose sender gets no answer: the kernel reports it to the agent, and drops it.
+pub(super) fn reported_alone(drop: Rule, why: Refusal) -> [Rule; 2] {
+    [Rule { verdict: Verdict::Log(why), ..drop.clone() }, drop]
+}
+
 /// The bridges of both families.
 pub(super) fn bridges(view: &View<'_>) -> AnsweredBridges {
     AnsweredBridges { bridges: view.bridges().collect(), leading_out: view.misnamed_bridges().collect() }

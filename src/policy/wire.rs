@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 
 use super::frame::{FrameMatch, Pppoe, frames, pppoe};
+use super::refusal::reported_alone;
 use super::view::{View, traffic_rules};
 use super::well_known::{dhcp_client, dhcp_group, dhcp_server, echo_reply};
 use super::{ChainName, Rule, Verdict, bootstrap, lan_services, output};
@@ -142,7 +143,8 @@ fn wire(view: &View<'_>) -> Vec<WireRule> {
     // As in the tables of the protocols: a server may listen on 53 or 853, and a router asks the ISP.
     rules.extend([ChainName::VpnBootstrap, ChainName::VpnLink].map(|name| WireRule::Plain(jump(name))));
     rules.push(WireRule::WithPorts(jump(ChainName::VpnWirePorts)));
-    // Before the LAN: its router might forward such a packet.
+    // Before the LAN: its router might forward such a packet. Without a line, which would call a program's packet that
+    // of a raw sender.
     rules.push(WireRule::Routed(view.rule(Verdict::Drop)));
     rules.push(WireRule::Plain(jump(ChainName::VpnLan)));
     rules.extend(replies(view));
@@ -161,6 +163,9 @@ fn ports(view: &View<'_>) -> Vec<WireRule> {
         // Before the line about DNS, so that it costs other packets nothing.
         WireRule::ToOtherPort(view.rule(Verdict::Return)),
         WireRule::ToNameServer(view.line(Refusal::DnsOutsideTunnel)),
+        WireRule::ToNameServer(view.rule(Verdict::Drop)),
+        // The kernel never cuts a packet so. Only a raw sender does.
+        WireRule::Plain(view.line(Refusal::RawFrame)),
         WireRule::Plain(view.rule(Verdict::Drop)),
     ]
 }
@@ -201,7 +206,9 @@ fn lan(view: &View<'_>) -> Vec<WireRule> {
         Networks::Listed(listed) => view.listed_lans(listed).into_iter().collect(),
         Networks::Connected => connected(view),
     };
-    let mut rules = output::of_tunnels(view);
+    // A raw sender: the tables of the protocols refuse the same to programs.
+    let refused = |drop| reported_alone(drop, Refusal::RawFrame);
+    let mut rules: Vec<Rule> = output::of_tunnels(view).into_iter().flat_map(refused).collect();
     rules.extend(networks.into_iter().map(|net| view.rule(Verdict::Accept).to(net)));
     if lan.multicast {
         rules.extend(output::discovery(view));

@@ -1,6 +1,7 @@
 //! `tunwarden blocked` names who was refused, which destination, and why: programs, containers, raw senders.
 
 mod compose;
+mod lines;
 mod opening;
 mod private;
 mod units;
