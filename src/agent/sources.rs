@@ -8,7 +8,7 @@ use crate::blocked::Facts;
 use crate::sources::drift::TableReport;
 use crate::sources::refusals::{Blocked, Inputs};
 use crate::sources::{self, process::Watcher};
-use crate::vpn::{Event, Link, Listening, ManagementSocket, Situation};
+use crate::vpn::{Event, Link, Listening, ManagementSocket, RefusalFacts, Situation};
 
 /// What the loop tells the sources.
 pub(super) struct Sources {
@@ -105,13 +105,10 @@ impl Agent {
     pub(super) fn publish_facts(&self, situation: &Situation) {
         let config = self.machine.config();
         let tunnels = situation.tunnels.iter().map(|tunnel| tunnel.interface.to_string());
-        let servers = situation.bootstrap.endpoints.keys();
-        let servers = servers.map(|server| (server.address(), server.port().get()));
+        let owners = self.owners.current.bootstrap.clone();
         let facts = Facts {
-            lan: config.lan.allow,
+            outside: RefusalFacts::new(config, situation, owners),
             journal: config.log.destinations,
-            owners: self.owners.current.bootstrap.clone(),
-            servers: servers.collect(),
             tunnels: tunnels.collect(),
         };
         publish(&self.sources.facts, facts);

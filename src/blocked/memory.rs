@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::{Containers, Facts, NamedContainer, PROVE_CONTAINER, Refused, Who};
 use crate::config::plain;
-use crate::vpn::{Refusal, State};
+use crate::vpn::{Refusal, RefusalReason, State};
 
 /// Maximum number of groups that are kept.
 const MAX_GROUPS: usize = 10_000;
@@ -40,7 +40,7 @@ pub struct Key {
     /// The number of the protocol.
     pub protocol: u8,
     /// Why they are refused.
-    pub reason: Refusal,
+    pub reason: RefusalReason,
 }
 
 /// The refusals of one key.
@@ -59,6 +59,7 @@ pub struct Group {
 impl std::fmt::Display for Group {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Key { who, destination, port, protocol, reason, .. } = &self.key;
+        let reason = reason.refusal;
         match who {
             Who::Program(Some(uid), _) => write!(f, "a program of user {uid}")?,
             Who::Program(None, _) => f.write_str("a program")?,
@@ -161,7 +162,7 @@ impl Memory {
     /// Adds one refusal.
     pub fn take(&mut self, refusal: &Refused, facts: &Facts, containers: &Containers, now: u64) {
         let Some(key) = refusal.key(facts, containers) else { return };
-        *self.counts.entry(key.reason).or_default() += 1;
+        *self.counts.entry(key.reason.refusal).or_default() += 1;
         self.now.refusals = self.now.refusals.saturating_add(1);
         let state_since = self.now.since;
         let sender = Sender::of(&key.who);
@@ -248,7 +249,7 @@ impl Memory {
         for (key, tally) in self.groups.values().flatten() {
             let (state, count) = tally.in_state;
             let is_now = state == self.now.since && tally.last + MINUTE > now;
-            let waits = matches!(key.reason, Refusal::VpnLost | Refusal::DnsOutsideTunnel);
+            let waits = matches!(key.reason.refusal, Refusal::VpnLost | Refusal::DnsOutsideTunnel);
             let is_probe =
                 key.container.as_ref().is_some_and(|container| container.name.starts_with(PROVE_CONTAINER));
             if let (Who::Forwarded(link, source), true) = (&key.who, is_now && waits && !is_probe) {

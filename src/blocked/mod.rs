@@ -18,6 +18,7 @@ pub use unit::{SHORT_ID, Unit, unit};
 
 use refine::refine;
 
+use crate::net::is_group;
 use crate::vpn::Refusal;
 
 /// Who sent a refused packet.
@@ -120,14 +121,6 @@ impl Refused {
         let reason = refine(self, facts);
         let container = containers.of(&who).or(self.container.as_ref()).cloned();
         Some(Key { who, container, destination, port, protocol, reason })
-    }
-}
-
-/// Whether packets to this address go to more than one machine.
-fn is_group(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => address.is_multicast() || address.is_broadcast(),
-        IpAddr::V6(address) => address.is_multicast(),
     }
 }
 

@@ -3,16 +3,21 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::vpn::State;
+use crate::vpn::{RefusalFacts, State};
+
+fn outside() -> RefusalFacts {
+    RefusalFacts {
+        lan: true,
+        discovery: true,
+        networks: vec!["192.168.1.0/24".parse().unwrap(), "fd00:1::/64".parse().unwrap()],
+        owners: [0, 900].into(),
+        servers: [("198.51.100.7:1194/udp".parse().unwrap(), [700].into())].into(),
+        kernel_servers: ["198.51.100.8:51820/udp".parse().unwrap()].into(),
+    }
+}
 
 fn facts() -> Facts {
-    Facts {
-        lan: true,
-        journal: false,
-        owners: [0, 900].into(),
-        servers: [("198.51.100.7".parse().unwrap(), 1194)].into(),
-        tunnels: ["tun0".to_owned()].into(),
-    }
+    Facts { outside: outside(), journal: false, tunnels: ["tun0".to_owned()].into() }
 }
 
 fn refusal(reason: Refusal, at: RefusedAt, destination: &str, port: u16) -> Refused {
@@ -33,7 +38,7 @@ fn the_reason_is_that_of_the_rule_that_might_have_let_the_packet_through() {
     let of = |change: &dyn Fn(&mut Refused), destination: &str, port| {
         let mut refusal = refusal(Refusal::VpnLost, RefusedAt::Output, destination, port);
         change(&mut refusal);
-        refine(&refusal, &facts())
+        refine(&refusal, &facts()).refusal
     };
     let as_it_is = &|_: &mut Refused| {};
     assert_eq!(of(as_it_is, "203.0.113.9", 443), Refusal::VpnLost);
@@ -75,11 +80,82 @@ fn the_reason_is_that_of_the_rule_that_might_have_let_the_packet_through() {
         of(&|refusal| refusal.reason = Refusal::DnsOutsideTunnel, "192.168.7.9", 53),
         Refusal::DnsOutsideTunnel
     );
-    let closed = Facts { lan: false, ..facts() };
-    assert_eq!(
-        refine(&refusal(Refusal::NoVpn, RefusedAt::Output, "192.168.7.9", 631), &closed),
-        Refusal::LanOff
-    );
+}
+
+/// The reason and the key for a packet of a program, with the protocol and the user id that are given.
+fn of_program(
+    facts: RefusalFacts,
+    to: (&str, u16),
+    protocol: u8,
+    uid: u32,
+) -> (&'static str, Option<&'static str>) {
+    let mut refused = refusal(Refusal::NotThroughTunnel, RefusedAt::Output, to.0, to.1);
+    (refused.packet.protocol, refused.uid) = (protocol, Some(uid));
+    let reason = refine(&refused, &Facts { outside: facts, ..Facts::default() });
+    (reason.refusal.as_str(), reason.key)
+}
+
+#[test]
+fn a_key_is_named_only_if_it_would_let_the_packet_pass() {
+    const UDP: u8 = 17;
+    let server = ("198.51.100.7", 1194);
+    let not_client = ("not-vpn-client", Some("bootstrap.owners"));
+    let of_state = ("not-through-tunnel", Some("tunnel.allow"));
+    let of = |to, protocol, uid| of_program(outside(), to, protocol, uid);
+    assert_eq!(of(server, UDP, 1000), not_client);
+    assert_eq!(of(server, 6, 1000), of_state, "TCP to a server that listens on UDP");
+    assert_eq!(of(server, 1, 1000), of_state);
+    assert_eq!(of(server, UDP, 0), of_state, "root is there already");
+    assert_eq!(of(server, UDP, 900), of_state, "so is another client, and the server is known");
+    assert_eq!(of(server, UDP, 700), of_state, "so is a user who may reach this server alone");
+    assert_eq!(of(("198.51.100.9", 1194), UDP, 700), of_state);
+    assert_eq!(of(("198.51.100.9", 1194), UDP, 900), ("unknown-server", Some("bootstrap.servers")));
+    // Only the kernel sends to a server of WireGuard's, so no key lets a program reach it.
+    for uid in [0, 900, 1000] {
+        assert_eq!(of(("198.51.100.8", 51820), UDP, uid), ("not-vpn-client", None));
+    }
+    assert_eq!(of(("198.51.100.8", 51820), 6, 1000), of_state);
+    let also_named = RefusalFacts {
+        servers: [("198.51.100.8:51820/udp".parse().unwrap(), [].into())].into(),
+        ..outside()
+    };
+    assert_eq!(of_program(also_named, ("198.51.100.8", 51820), UDP, 1000), not_client);
+}
+
+#[test]
+fn a_private_address_is_refused_as_not_in_the_lan_only_if_it_is_not() {
+    let of = |facts, to| of_program(facts, (to, 631), 6, 1000);
+    for to in ["192.168.1.9", "fd00:1::9"] {
+        assert_eq!(of(outside(), to), ("not-through-tunnel", Some("tunnel.allow")));
+    }
+    for to in ["192.168.7.9", "fd00:9::9"] {
+        assert_eq!(of(outside(), to), ("not-on-link", Some("lan.networks")));
+    }
+    let closed = RefusalFacts { lan: false, ..outside() };
+    for to in ["192.168.1.9", "192.168.7.9", "fd00:1::9"] {
+        assert_eq!(of(closed.clone(), to), ("lan-off", Some("lan.allow")));
+    }
+}
+
+#[test]
+fn the_key_of_a_group_is_the_one_that_lets_it_pass() {
+    let (open, no_discovery) = (outside(), RefusalFacts { discovery: false, ..outside() });
+    let closed = RefusalFacts { lan: false, ..outside() };
+    for (facts, port, key) in [
+        (&open, 5353, None),
+        (&no_discovery, 5353, Some("lan.multicast")),
+        (&no_discovery, 1900, Some("lan.multicast")),
+        (&no_discovery, 3702, Some("lan.services")),
+        (&open, 53317, Some("lan.services")),
+        (&open, 5000, None),
+        (&closed, 5353, Some("lan.allow")),
+        (&closed, 53317, Some("lan.allow")),
+    ] {
+        let to = ("239.255.255.250", port);
+        assert_eq!(of_program(facts.clone(), to, 17, 1000), ("multicast", key), "{port}");
+    }
+    let forwarded = refusal(Refusal::NoVpn, RefusedAt::Forward, "224.0.0.251", 5353);
+    assert_eq!(refine(&forwarded, &facts()).key, None, "a container's");
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub(super) fn written(group: &Group) -> Written {
         ("kind", Variant::from(kind)),
         ("address", Variant::from(key.destination.to_string())),
         ("protocol", Variant::from(protocol(key.protocol))),
-        ("reason", Variant::from(key.reason.as_str())),
+        ("reason", Variant::from(key.reason.refusal.as_str())),
         ("count", Variant::from(group.count)),
         ("first", Variant::from(group.first)),
         ("last", Variant::from(group.last)),
@@ -39,7 +39,7 @@ pub(super) fn written(group: &Group) -> Written {
     entries.extend(unit.map(|unit| ("unit", text(&unit.name))));
     entries.extend(uid.map(|uid| ("uid", Variant::from(uid))));
     entries.extend(key.port.map(|port| ("port", Variant::from(port))));
-    entries.extend(key.reason.key().map(|key| ("key", Variant::from(key))));
+    entries.extend(key.reason.key.map(|key| ("key", Variant::from(key))));
     entries
 }
 
@@ -137,7 +137,8 @@ mod tests {
 
     fn group(who: Who, container: Option<NamedContainer>) -> Group {
         let destination = "203.0.113.9".parse().unwrap();
-        let key = Key { who, container, destination, port: None, protocol: 17, reason: Refusal::NoVpn };
+        let key =
+            Key { who, container, destination, port: None, protocol: 17, reason: Refusal::NoVpn.into() };
         Group { key, count: 1, first: 1, last: 1 }
     }
 

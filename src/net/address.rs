@@ -62,6 +62,14 @@ fn number(text: &str) -> Option<u32> {
     plain.then(|| u32::from_str_radix(digits, base).ok()).flatten()
 }
 
+/// Whether packets to this address go to more than one machine.
+pub fn is_group(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_multicast() || address.is_broadcast(),
+        IpAddr::V6(address) => address.is_multicast(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,7 +16,7 @@ mod services;
 mod space;
 mod text;
 
-pub use address::{AddressError, inet_aton, octets, server_address};
+pub use address::{AddressError, inet_aton, is_group, octets, server_address};
 pub use endpoint::{Endpoint, EndpointError, Host, HostName, Server};
 pub use ifname::{IfName, IfNameError, IfPattern, IfPatternError};
 pub use length::{LengthError, length};

@@ -68,7 +68,7 @@ pub use pppoe::PppoeSession;
 pub use reason::Reason;
 pub(crate) use reason::as_code;
 pub use reconnect::{ClientProgram, LastVpn, ManagedVpn, NoReconnectTarget, ReconnectTarget};
-pub use refusal::{FromProgram, Refusal};
+pub use refusal::{FromProgram, Refusal, RefusalFacts, RefusalReason};
 pub use remembered::{Change, Remembered};
 pub use reports::{DatedReport, ReportLog};
 pub use resolved::Resolved;

@@ -4,6 +4,7 @@ mod compose;
 mod lines;
 mod opening;
 mod private;
+mod reasons;
 mod units;
 
 use crate::support;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::cli::{LOCKED, OPEN, UNKNOWN};
 use crate::config::plain;
 use crate::model::{Answer, Decision, Question, Verdict, Way};
-use crate::vpn::Refusal;
+use crate::vpn::RefusalReason;
 
 /// A question with its answer.
 pub(super) struct Shown {
@@ -13,7 +13,7 @@ pub(super) struct Shown {
     pub(super) question: Question,
     pub(super) answer: Answer,
     /// Why tunwarden refuses the packet.
-    pub(super) refusal: Option<Refusal>,
+    pub(super) refusal: Option<RefusalReason>,
 }
 
 impl Shown {
@@ -51,8 +51,8 @@ impl Shown {
                 [*family, table.as_str()].into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>();
             lines.push(format!("  decided by: {} {}, chain {chain}: {rule}", tool.as_str(), table.join(" ")));
         }
-        if let Some(refusal) = self.refusal {
-            let key = refusal.key().map(|key| format!("; see {key}")).unwrap_or_default();
+        if let Some(RefusalReason { refusal, key }) = self.refusal {
+            let key = key.map(|key| format!("; see {key}")).unwrap_or_default();
             lines.push(format!("  why: {}: {}{key}", refusal.as_str(), refusal.sentence()));
         }
         lines.extend(self.answer.unknown.iter().map(|unknown| format!("  not known: {unknown}")));
@@ -80,8 +80,8 @@ impl Shown {
             "verdict": self.answer.verdict.as_str(),
             "interface": last.interface(),
             "decided_by": decided_by,
-            "reason": self.refusal.map(Refusal::as_str),
-            "key": self.refusal.and_then(Refusal::key),
+            "reason": self.refusal.map(|reason| reason.refusal.as_str()),
+            "key": self.refusal.and_then(|reason| reason.key),
             "destination": {
                 "address": self.question.destination,
                 "port": self.question.port,

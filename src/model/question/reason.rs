@@ -4,15 +4,15 @@ use super::{Question, SentBy};
 use crate::config::Access;
 use crate::model::contract::Contract;
 use crate::model::proof::Machine;
-use crate::net::is_private;
-use crate::vpn::{FromProgram, Refusal};
+use crate::net::{is_group, is_private};
+use crate::vpn::{FromProgram, Refusal, RefusalFacts, RefusalReason};
 
 /// Ports of DNS and of DNS over TLS.
 const DNS: [u16; 2] = [53, 853];
 
 impl Question {
     /// The reason, if a rule of tunwarden refuses the packet; `None` if the situation does not show it.
-    pub fn refusal(&self, machine: &Machine, contract: &Contract<'_>) -> Option<Refusal> {
+    pub fn refusal(&self, machine: &Machine, contract: &Contract<'_>) -> Option<RefusalReason> {
         let (situation, to) = (contract.situation, self.destination);
         let leads_out =
             |name: &str| machine.uplinks.iter().chain(&machine.ports).any(|uplink| uplink == name);
@@ -31,32 +31,34 @@ impl Question {
             Some(Access::Lan) => !(leads_out && is_dns),
             Some(Access::Tunnel) | None => false,
         };
-        match self.interface() {
-            _ if matches!(self.from, SentBy::Raw(..)) => return Some(Refusal::RawFrame),
+        let facts = RefusalFacts::new(contract.config, situation, contract.users.vpn.clone());
+        let refusal = match self.interface() {
+            _ if matches!(self.from, SentBy::Raw(..)) => Refusal::RawFrame,
             // Only `input.allow` lets containers reach this machine.
-            None if is_container => return Some(Refusal::Inbound),
+            None if is_container => Refusal::Inbound,
             None => return None,
-            Some(link) if has_own_policy(leads_out(link)) => return Some(Refusal::ContainerPolicy),
-            Some(_) if to.is_multicast() => return Some(Refusal::Multicast),
-            Some(link) if !leads_out(link) && is_container => {
-                return Some(Refusal::ContainerNotThroughTunnel);
-            }
-            Some(link) if !leads_out(link) => return Some(Refusal::NotThroughTunnel),
-            Some(_) if is_dns => return Some(Refusal::DnsOutsideTunnel),
-            Some(_) => {}
-        }
+            Some(link) if has_own_policy(leads_out(link)) => Refusal::ContainerPolicy,
+            Some(_) if is_group(to) && is_container => Refusal::Multicast,
+            Some(_) if is_group(to) => return Some(facts.of_group(Some(self.port))),
+            Some(link) if !leads_out(link) && is_container => Refusal::ContainerNotThroughTunnel,
+            Some(link) if !leads_out(link) => Refusal::NotThroughTunnel,
+            Some(_) if is_dns => Refusal::DnsOutsideTunnel,
+            Some(_) if is_container && is_private(&to.into()) => Refusal::ContainerPolicy,
+            Some(_) => return Some(self.outside(contract, &facts)),
+        };
+        Some(refusal.into())
+    }
+
+    /// Why it is refused outside the tunnels, to one machine.
+    fn outside(&self, contract: &Contract<'_>, facts: &RefusalFacts) -> RefusalReason {
+        let situation = contract.situation;
         let of_state = Refusal::of_state(situation.state, situation.pause_scope);
         let uid = match self.from {
-            SentBy::Bridge(_) if is_private(&to.into()) => return Some(Refusal::ContainerPolicy),
-            SentBy::Bridge(_) => return Some(of_state.of_forwarded()),
+            SentBy::Bridge(_) => return of_state.of_forwarded().into(),
             SentBy::Program(uid) | SentBy::Raw(uid, _) => Some(uid),
         };
-        let mut endpoints = situation.bootstrap.endpoints.keys();
-        let to_server = endpoints.any(|server| server.address() == to && server.port().get() == self.port);
-        let (owners, lan) = (&contract.users.vpn, contract.config.lan.allow);
-        let refusal = of_state.of_program(&FromProgram { to, to_server, uid, owners, lan });
-        let mut prefixes = situation.uplinks.iter().flat_map(|uplink| &uplink.prefixes);
-        let is_on_link = refusal == Refusal::NotOnLink && prefixes.any(|prefix| prefix.net().contains(&to));
-        (!is_on_link).then_some(refusal)
+        let packet =
+            FromProgram { to: self.destination, protocol: self.protocol, port: Some(self.port), uid };
+        of_state.of_program(&packet, facts)
     }
 }

@@ -51,7 +51,7 @@ fn answered(listing: &Listing, question: &Question) -> (Answer, Option<Refusal>)
     let contract = Contract { config: &config, situation: &situation, now: 0, users: &users };
     let answer = question.answer(&listing.rules(Family::V4).unwrap(), &machine, &contract);
     let refusal = answer.is_ours().then(|| question.last().refusal(&machine, &contract)).flatten();
-    (answer, refusal)
+    (answer, refusal.map(|reason| reason.refusal))
 }
 
 #[test]
