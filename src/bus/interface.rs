@@ -3,15 +3,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Mutex, oneshot, watch};
 use zbus::fdo;
 use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
-use zbus::{Connection, Variant, interface};
+use zbus::{Connection, OwnedVariant, Variant, interface};
 
 use super::blocked::{Written, written};
 use super::caller;
 use super::limiter::CallLimiter;
+use super::why;
 use super::{Caller, LONGEST_PAUSE, Request, Requester};
 use crate::hooks::openvpn;
 use crate::status::Status;
@@ -32,6 +33,8 @@ pub(super) struct Agent1 {
     pub(super) caller: Caller,
     pub(super) status: watch::Receiver<Status>,
     pub(super) limiter: CallLimiter,
+    /// Held while one packet is computed: two would take too much memory.
+    pub(super) question: Mutex<()>,
 }
 
 #[interface(name = "org.tunwarden.Agent1")]
@@ -136,6 +139,26 @@ impl Agent1 {
             memory.since(since, of, system::now())
         };
         Ok(groups.iter().map(written).collect())
+    }
+
+    /// Returns what the kernel would do with a packet to this destination now, and which rule of which program decides,
+    /// as `tunwarden why --json` does. The options are `as`, a user by name or number, or `from`, a container or bridge.
+    /// This shows the firewall's rules, so it needs an authorization by polkit.
+    #[zbus(out_args("answer"))]
+    async fn why(
+        &self,
+        destination: &str,
+        options: HashMap<String, OwnedVariant>,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> fdo::Result<HashMap<String, OwnedVariant>> {
+        let _pass = self.limiter.admit(&header)?;
+        let uid = caller::uid(connection, &header).await?;
+        let _place = self.limiter.admit_user(uid)?;
+        let arguments = why::arguments(destination, &options, uid)?;
+        caller::authorize(connection, &header, (uid, BLOCKED_ACTION)).await?;
+        let _one = self.question.lock().await;
+        why::ask(&arguments).await
     }
 
     /// What OpenVPN's hooks call, with OpenVPN's own keys. [`super::object::AgentObject`] has

@@ -10,6 +10,7 @@ mod object;
 mod proxy;
 mod service;
 mod signals;
+mod why;
 
 pub use backlog::Backlog;
 pub use blocked::BlockedGroup;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use zbus::Connection;
 use zbus::fdo::Properties;
 use zbus::names::InterfaceName;
@@ -50,7 +50,8 @@ pub async fn serve(caller: Caller, status: watch::Receiver<Status>, backlog: Bac
 
 async fn connect(caller: &Caller, status: &watch::Receiver<Status>) -> zbus::Result<Connection> {
     let (caller, status) = (caller.clone(), status.clone());
-    let agent = AgentObject(Agent1 { caller, status, limiter: CallLimiter::default() });
+    let agent =
+        AgentObject(Agent1 { caller, status, limiter: CallLimiter::default(), question: Mutex::default() });
     bounded::system_bus().await?.serve_at(PATH, agent).name(NAME).build().await
 }
 

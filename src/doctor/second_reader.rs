@@ -6,22 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
-use std::pin::pin;
-use std::process::Stdio;
 use std::time::Duration;
 
 use iptables::IPTables;
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 
 use crate::config::Backend;
 use crate::firewall::{Dump, Saved, iptables_program};
 use crate::net::Family;
 use crate::policy::{ChainName, TableName, last_resort};
-use crate::system::program::FOLDERS;
+use crate::system::program::run_self;
 
 /// How long the second reader may take before it is killed.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -153,39 +147,13 @@ async fn ask(questions: &[Question]) -> Result<BTreeSet<Item>, String> {
         return Ok(BTreeSet::new());
     }
     let text = serde_json::to_vec(questions).map_err(|error| error.to_string())?;
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    #[expect(clippy::disallowed_methods, reason = "this program again, which can be killed")]
-    let mut command = Command::new(program);
-    let mut child = command
-        .args(["doctor", "--second-reader"])
-        .env_clear()
-        .env("LC_ALL", "C")
-        .env("PATH", FOLDERS.join(":"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        // The processes that it starts are killed with it.
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| format!("it cannot be started: {error}"))?;
-    let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-    let stdin = child.stdin.take();
-    let mut talk = pin!(async {
-        if let Some(mut stdin) = stdin {
-            // A reader that has ended closes its end. Its exit code then says why.
-            let _ = stdin.write_all(&text).await;
-        }
-        child.wait_with_output().await
-    });
-    let Ok(output) = tokio::time::timeout(TIMEOUT, &mut talk).await else {
-        if let Some(group) = group {
-            let _ = killpg(group, Signal::SIGKILL);
-        }
-        let _ = talk.await;
-        return Err(format!("iptables did not answer it within {} seconds", TIMEOUT.as_secs()));
-    };
-    let output = output.map_err(|error| error.to_string())?;
+    let output =
+        run_self(TIMEOUT, &["doctor", "--second-reader"], &text).await.map_err(|error| {
+            match error.is_timeout() {
+                true => format!("iptables did not answer it within {} seconds", TIMEOUT.as_secs()),
+                false => format!("{:#}", anyhow::Error::from(error)),
+            }
+        })?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).trim().chars().take(500).collect());
     }

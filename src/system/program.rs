@@ -1,9 +1,12 @@
 //! The edge to other programs. The agent starts programs only through this file.
 
 use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
+use std::pin::pin;
+use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
@@ -134,6 +137,42 @@ pub(crate) async fn run_within(
         return Err(ToolError::Failed { program: program.to_owned(), status: output.status, message });
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs this program again, in a process of its own that can be killed with all that it starts.
+pub(crate) async fn run_self(limit: Duration, arguments: &[&str], input: &[u8]) -> Result<Output, ToolError> {
+    const NAME: &str = "tunwarden";
+    let failed = |source| ToolError::Run { program: NAME.to_owned(), source };
+    #[expect(clippy::disallowed_methods, reason = "this file is where programs are started")]
+    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    command
+        .args(arguments)
+        .env_clear()
+        .env("LC_ALL", "C")
+        .env("PATH", FOLDERS.join(":"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    let mut child = command.spawn().map_err(failed)?;
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+    let stdin = child.stdin.take();
+    let mut talk = pin!(async {
+        if let Some(mut stdin) = stdin {
+            // A process that has ended closes its end. Its exit status then says why.
+            let _ = stdin.write_all(input).await;
+        }
+        child.wait_with_output().await
+    });
+    let Ok(output) = tokio::time::timeout(limit, &mut talk).await else {
+        if let Some(group) = group {
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+        let _ = talk.await;
+        return Err(ToolError::timed_out(NAME, limit));
+    };
+    output.map_err(failed)
 }
 
 /// A program's message in one line of bounded length.
