@@ -238,6 +238,11 @@ impl Memory {
         self.now.refusals
     }
 
+    /// The present state, and when it began.
+    pub fn began(&self) -> (State, u64) {
+        (self.now.state, self.now.since)
+    }
+
     /// The number of containers that are refused again and again because the VPN is lost. Many of them only ask for a
     /// name, and send nothing else before they get an answer. Containers of `tunwarden prove --live` do not wait for
     /// the VPN.

@@ -26,7 +26,7 @@ use crate::netfilter::nflog_socket::{Lines, Received};
 use crate::netfilter::senders::{Opening, Senders};
 use crate::policy::{LOG_GROUP, LOG_PREFIX};
 use crate::system;
-use crate::vpn::Refusal;
+use crate::vpn::{Refusal, State};
 
 /// How long the source waits before it tries again to listen.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -44,8 +44,8 @@ pub struct Blocked(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     memory: Mutex<Memory>,
-    /// The number of containers that wait, and the time at which it was counted.
-    waiting: Mutex<(u64, u32)>,
+    /// The number of containers that wait, with the time at which it was counted and the state since then.
+    waiting: Mutex<Option<((u64, (State, u64)), u32)>>,
 }
 
 impl Blocked {
@@ -55,13 +55,19 @@ impl Blocked {
     }
 
     /// The number of containers that are refused again and again because the VPN is lost. It is counted at most once a
-    /// second, because every user can ask.
+    /// second in each state, because every user can ask.
     pub fn waiting(&self, now: u64) -> u32 {
+        let memory = self.memory();
+        let moment = (now, memory.began());
         let mut known = system::lock(&self.0.waiting);
-        if known.0 != now {
-            *known = (now, self.memory().waiting(now));
+        match *known {
+            Some((at, count)) if at == moment => count,
+            Some(_) | None => {
+                let count = memory.waiting(now);
+                *known = Some((moment, count));
+                count
+            }
         }
-        known.1
     }
 }
 

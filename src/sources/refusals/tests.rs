@@ -106,3 +106,20 @@ async fn a_program_that_is_gone_is_listed_by_its_user_without_a_unit() {
     let who: Vec<_> = all.iter().map(|group| group.key.who.clone()).collect();
     assert_eq!(who, [crate::blocked::Who::Program(Some(uid), None)]);
 }
+
+#[test]
+fn the_containers_that_wait_are_counted_again_as_soon_as_the_state_changes() {
+    let blocked = Blocked::default();
+    blocked.memory().begin(State::Lost, 100);
+    let refused = Refused {
+        at: RefusedAt::Forward,
+        reason: Refusal::VpnLost,
+        ..refusal(&line(4000, 1000), &mut Links::default()).unwrap()
+    };
+    for _ in 0..3 {
+        blocked.memory().take(&refused, &Facts::default(), &Containers::default(), 100);
+    }
+    assert_eq!(blocked.waiting(100), 1);
+    blocked.memory().begin(State::Protected, 100);
+    assert_eq!(blocked.waiting(100), 0, "in the same second");
+}
