@@ -33,7 +33,7 @@ pub(super) struct Agent1 {
     pub(super) caller: Caller,
     pub(super) status: watch::Receiver<Status>,
     pub(super) limiter: CallLimiter,
-    /// Held while one packet is computed: two would take too much memory.
+    /// Held while an answer of `Why` is computed. Two at once would need too much memory.
     pub(super) question: Mutex<()>,
 }
 
@@ -152,12 +152,12 @@ impl Agent1 {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> fdo::Result<HashMap<String, OwnedVariant>> {
-        let _pass = self.limiter.admit(&header)?;
+        // [`super::object::AgentObject`] has let the caller in.
         let uid = caller::uid(connection, &header).await?;
         let _place = self.limiter.admit_user(uid)?;
         let arguments = why::arguments(destination, &options, uid)?;
-        caller::authorize(connection, &header, (uid, BLOCKED_ACTION)).await?;
-        let _one = self.question.lock().await;
+        let busy = |_| fdo::Error::LimitsExceeded("another question is being answered; ask again".to_owned());
+        let _one = self.question.try_lock().map_err(busy)?;
         why::ask(&arguments).await
     }
 
@@ -231,6 +231,20 @@ impl Agent1 {
             fdo::Error::AccessDenied("only root and a VPN client itself may report".to_owned())
         })?;
         Ok((uid, reporter))
+    }
+
+    /// The user id of a caller who may call `Why`. Polkit asks the user only if the caller allows that.
+    pub(super) async fn asker_of_why(
+        &self,
+        header: &Header<'_>,
+        connection: &Connection,
+    ) -> fdo::Result<u32> {
+        let uid = caller::uid(connection, header).await?;
+        let _place = self.limiter.admit_user(uid)?;
+        match caller::may(connection, header, (uid, BLOCKED_ACTION)).await {
+            true => Ok(uid),
+            false => Err(fdo::Error::AccessDenied(format!("polkit did not allow {BLOCKED_ACTION}"))),
+        }
     }
 
     async fn asked<T>(

@@ -1,8 +1,8 @@
 //! The agent's object on the bus: methods and signals of [`Agent1`], and the properties of [`PROPERTIES`].
 //!
-//! It identifies the caller of `ReportTunnel` before it decodes the report: a report is text of the caller, and zbus
-//! decodes the arguments before it runs a method. The other methods have numbers or no arguments, and everybody may
-//! read properties.
+//! It identifies the callers of `ReportTunnel` and `Why` before it decodes their arguments: these are texts of the
+//! caller, and zbus decodes the arguments before it runs a method. The other methods have numbers or no arguments, and
+//! everybody may read properties.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -28,8 +28,9 @@ const COUNTS: [(&str, Count); 2] = [
     ("WaitingContainers", |blocked| blocked.waiting(system::now())),
 ];
 
-/// The method whose caller is identified first.
+/// The methods whose callers are identified first.
 const REPORT: &str = "ReportTunnel";
+const WHY: &str = "Why";
 
 /// The agent's object.
 pub(super) struct AgentObject(pub(super) Agent1);
@@ -78,18 +79,35 @@ impl Interface for AgentObject {
         all.map(|(name, value)| Ok((name.to_owned(), value?))).collect()
     }
 
+    // With `set_mut`, zbus would wait until every pending call is answered, and answer no other call until then.
+    fn set<'call>(
+        &'call self,
+        property: &'call str,
+        _: &'call Variant<'_>,
+        _: &'call ObjectServer,
+        _: &'call Connection,
+        _: Option<&'call Header<'_>>,
+        _: &'call SignalEmitter<'_>,
+    ) -> DispatchResult<'call> {
+        let count = COUNTS.iter().find(|(name, _)| *name == property).map(|(name, _)| *name);
+        let Some(name) = count.or_else(|| Some(Property::named(property)?.name)) else {
+            return DispatchResult::NotFound;
+        };
+        DispatchResult::Async(Box::pin(async move {
+            Err(fdo::Error::PropertyReadOnly(format!("nobody can set {name}")).into())
+        }))
+    }
+
     async fn set_mut(
         &mut self,
-        property: &str,
+        _: &str,
         _: &Variant<'_>,
         _: &ObjectServer,
         _: &Connection,
         _: Option<&Header<'_>>,
         _: &SignalEmitter<'_>,
     ) -> Option<Result<(), BoxDBusError>> {
-        let count = COUNTS.iter().find(|(name, _)| *name == property);
-        let name = count.map(|(name, _)| *name).or_else(|| Some(Property::named(property)?.name))?;
-        Some(Err(fdo::Error::PropertyReadOnly(format!("nobody can set {name}")).into()))
+        None
     }
 
     fn call<'call>(
@@ -99,13 +117,18 @@ impl Interface for AgentObject {
         message: &'call Message,
         name: MemberName<'call>,
     ) -> DispatchResult<'call> {
-        if name.as_str() != REPORT {
-            return self.0.call(server, connection, message, name);
-        }
+        let is_report = match name.as_str() {
+            REPORT => true,
+            WHY => false,
+            _ => return self.0.call(server, connection, message, name),
+        };
         DispatchResult::Async(Box::pin(async move {
             let header = message.header();
             let _pass = self.0.limiter.admit(&header)?;
-            self.0.reporter(&header, connection).await?;
+            match is_report {
+                true => drop(self.0.reporter(&header, connection).await?),
+                false => drop(self.0.asker_of_why(&header, connection).await?),
+            }
             match self.0.call(server, connection, message, name) {
                 DispatchResult::Async(answered) => answered.await,
                 DispatchResult::NotFound | DispatchResult::RequiresMut => Ok(()),

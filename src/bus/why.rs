@@ -11,8 +11,8 @@ use zbus::{OwnedVariant, Variant, fdo};
 
 use crate::system::program::{brief, run_self};
 
-/// How long the computation may take.
-const LIMIT: Duration = Duration::from_secs(60);
+/// How long the computation may take. Callers usually wait for 25 seconds.
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// Maximum length of an argument. The longest name of a host has 253 bytes.
 const LONGEST: usize = 300;
@@ -32,11 +32,11 @@ pub(super) fn arguments(
         let text = match (name.as_str(), <&str>::try_from(value), u32::try_from(value)) {
             ("as" | "from", Ok(text), _) => text.to_owned(),
             ("as", _, Ok(uid)) => uid.to_string(),
-            ("as" | "from", ..) => return Err(wrong(format!("`{name}` is a text"))),
+            ("as" | "from", ..) => return Err(wrong(format!("`{name}` must be a string"))),
             _ => return Err(wrong("the options are `as` and `from`".to_owned())),
         };
         if sender.replace(format!("--{name}={text}")).is_some() {
-            return Err(wrong("a packet has one sender: `as` or `from`".to_owned()));
+            return Err(wrong("use only one of `as` and `from`".to_owned()));
         }
     }
     let sender = sender.unwrap_or_else(|| format!("--as={uid}"));
@@ -53,12 +53,18 @@ pub(super) fn arguments(
 pub(super) async fn ask(arguments: &[String; 5]) -> fdo::Result<HashMap<String, OwnedVariant>> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let output = run_self(LIMIT, &words, b"").await;
-    let output = output
-        .map_err(|error| fdo::Error::Failed(format!("it is not known: {:#}", anyhow::Error::from(error))))?;
+    let output = output.map_err(|error| failed(&format!("{:#}", anyhow::Error::from(error))))?;
     match serde_json::from_slice::<Value>(&output.stdout) {
         Ok(Value::Object(answer)) => Ok(entries(answer)),
-        Ok(_) | Err(_) => Err(fdo::Error::Failed(brief(String::from_utf8_lossy(&output.stderr).lines()))),
+        Ok(_) | Err(_) => {
+            let said = brief(String::from_utf8_lossy(&output.stderr).lines());
+            Err(failed(&if said.is_empty() { output.status.to_string() } else { said }))
+        }
     }
+}
+
+fn failed(why: &str) -> fdo::Error {
+    fdo::Error::Failed(format!("the answer could not be computed: {why}"))
 }
 
 fn entries(object: serde_json::Map<String, Value>) -> HashMap<String, OwnedVariant> {

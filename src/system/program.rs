@@ -13,6 +13,9 @@ use tokio::process::Command;
 /// The folders of system programs. The caller's PATH is not used.
 pub(crate) const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
+/// This program, also after an upgrade has removed its file.
+const SELF: &str = "/proc/self/exe";
+
 /// How long a program may run before it is killed.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -144,7 +147,7 @@ pub(crate) async fn run_self(limit: Duration, arguments: &[&str], input: &[u8]) 
     const NAME: &str = "tunwarden";
     let failed = |source| ToolError::Run { program: NAME.to_owned(), source };
     #[expect(clippy::disallowed_methods, reason = "this file is where programs are started")]
-    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    let mut command = Command::new(SELF);
     command
         .args(arguments)
         .env_clear()

@@ -1,12 +1,13 @@
 //! polkit's prompts are in the user's language, as a real polkit reads our file, and the check of this machine has its own.
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tunwarden::notifier::LANGUAGES;
 use tunwarden_lab::{Lab, Machine, with_lab};
 
 use crate::support::polkit::pkexec;
-use crate::support::{TUNWARDEN, bus, polkit};
+use crate::support::{SOON, TUNWARDEN, agent, bus, polkit, status, tunwarden, wait_for_state};
 
 /// Locales as users have them, each with the language of its prompts.
 const LOCALES: [(&str, &str); 9] = [
@@ -55,6 +56,38 @@ fn polkit_asks_for_the_password_that_the_documentation_promises() -> Result<()> 
         found.sort_by(|(one, _), (other, _)| one.cmp(other));
         let wanted: Vec<_> = DEFAULTS.iter().map(|(name, who)| ((*name).to_owned(), json!(who))).collect();
         ensure!(found == wanted, "{found:?} and not {wanted:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_prompt_that_nobody_answers_holds_no_other_caller_up() -> Result<()> {
+    const AGENT: &str = "org.tunwarden.Agent1 /org/tunwarden/Agent1 org.tunwarden.Agent1";
+    let busctl = |lab: &Lab, user: &str, words: &str| {
+        let words = words.replace("AGENT", AGENT);
+        lab.host().command(["busctl", "--system"].into_iter().chain(words.split(' '))).user(user)
+    };
+    with_lab(|lab| {
+        let bus = bus(lab)?;
+        polkit::rules(lab, "")?;
+        let mut polkit = bus.polkit()?;
+        let _agent = agent(lab, "")?;
+        wait_for_state(lab, "locked")?;
+        let mut monitor =
+            lab.host().spawn(["busctl", "--system", "monitor", "org.freedesktop.PolicyKit1"])?;
+        monitor.wait_for_line("Monitoring bus message stream", SOON)?;
+        polkit.signal(Signal::SIGSTOP)?;
+        let mut prompt = busctl(lab, "nobody", "--timeout=600 call AGENT Pause t 60").spawn()?;
+        monitor.wait_for_line("Member=CheckAuthorization", SOON)?;
+
+        let set = busctl(lab, "daemon", "set-property AGENT State s open").run()?;
+        ensure!(set.stderr.contains("nobody can set State"), "{set:?}");
+        let unknown = busctl(lab, "daemon", "set-property AGENT Wishes s open").run()?;
+        ensure!(!unknown.status.success(), "{unknown:?}");
+        ensure!(status(lab)?["agent"] == true, "the agent does not answer");
+        ensure!(tunwarden(lab, ["resume"])?.status.success(), "it does not close");
+        polkit.signal(Signal::SIGCONT)?;
+        ensure!(!prompt.wait(SOON)?.success(), "it was opened: {}", prompt.log());
         Ok(())
     })
 }

@@ -1,13 +1,15 @@
 //! `why`: compares its answers for random packets with what the ISP, the tunnel and a container see.
 
+mod on_the_bus;
+
 use crate::support;
 
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use support::{SOON, TUNWARDEN, agent, answer, bus, polkit, wait_for_state};
-use tunwarden_lab::{Frame, Lab, Output, Process, TAG_MARK, wait_for, with_lab};
+use support::{SOON, TUNWARDEN, agent, bus, wait_for_state};
+use tunwarden_lab::{Frame, Lab, Process, TAG_MARK, wait_for, with_lab};
 
 const CONFIG: &str = "[bootstrap]\nservers = [\"198.51.100.7\", \"[2001:db8:7::7]\"]\n";
 
@@ -22,7 +24,7 @@ const CONFIGS: [&str; 2] = [
 const SEED: u64 = 0x7477;
 
 /// Number of packets for each sender and configuration.
-const PACKETS: usize = 100;
+const PACKETS: usize = 150;
 
 /// A tunnel of root, and routes to two addresses outside it.
 const ROUTES: &str = "link set tun0 up\naddr add 10.8.0.2/24 dev tun0\nroute add 0.0.0.0/1 dev tun0\n\
@@ -35,6 +37,12 @@ const IPV6: &str = "
     ip address add fd00:d0c::1/64 dev docker0 nodad
     ip -n c1 address add fd00:d0c::2/64 dev eth0 nodad
     ip -n c1 route add default via fd00:d0c::1";
+
+/// The first packet of a connection carries data, also to a server that has sent no cookie for that (RFC 7413): 5 is "as a
+/// client, without a cookie".
+const FAST_OPEN: &str = "
+    echo 5 >/proc/sys/net/ipv4/tcp_fastopen
+    echo 0 >/proc/sys/net/ipv4/tcp_fastopen_blackhole_timeout_sec";
 
 /// Rules of other programs: one that refuses as ufw does, those of [`NOT_KNOWN`], and holes in every layer.
 const OTHERS: &str = "
@@ -58,6 +66,8 @@ const OTHERS: &str = "
 /// Ports of IPv4 packets that a rule limits or marks, so that `why` cannot know where they go.
 const NOT_KNOWN: [u16; 2] = [26, 67];
 
+const GROUP: &str = "224.0.0.251";
+
 /// The internet through the tunnel and past it, servers, the LAN, a private network, a container, this machine and a
 /// group.
 const DESTINATIONS: [&str; 17] = [
@@ -71,7 +81,7 @@ const DESTINATIONS: [&str; 17] = [
     "192.168.77.1",
     "172.17.0.2",
     "10.0.0.2",
-    "224.0.0.251",
+    GROUP,
     "2001:db8:7::7",
     "2001:db8:9::9",
     "2001:db8:9::77",
@@ -87,6 +97,8 @@ const ALWAYS: [(&str, u16); 4] =
 /// The container's own addresses.
 const CONTAINERS: [&str; 2] = ["172.17.0.2", "fd00:d0c::2"];
 
+const PROTOCOLS: [&str; 2] = ["udp", "tcp"];
+
 const PORTS: [u16; 12] = [25, 26, 53, 67, 443, 853, 1194, 1900, 4567, 4567, 5353, 40_001];
 
 /// Opens the tunnel and prints the tag of each packet in it.
@@ -100,8 +112,8 @@ while True:
         print(tag.decode(), flush=True)
 ";
 
-/// Prints the tag of each datagram that a container receives. An ICMP answer to a datagram of the container repeats its
-/// tag, so only UDP counts.
+/// Prints the tag of each packet that a container receives. An ICMP answer to a packet of the container repeats its
+/// tag, so only UDP and TCP count.
 const CONTAINER: &str = "
 import re, socket
 inside = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
@@ -109,20 +121,23 @@ print('open', flush=True)
 while True:
     packet, come = inside.recvfrom(65536)
     protocol = packet[20:21] if come[1] == 0x86dd else packet[23:24]
-    if come[2] != socket.PACKET_OUTGOING and protocol == bytes([socket.IPPROTO_UDP]):
+    if come[2] != socket.PACKET_OUTGOING and protocol[0] in (socket.IPPROTO_UDP, socket.IPPROTO_TCP):
         for tag in re.findall(b'TAG-MARK(why-[a-z0-9]+)', packet):
             print(tag.decode(), flush=True)
 ";
 
-/// Sends a datagram from a new socket for each line: tag, address and port.
+/// Sends a datagram or the first packet of a connection from a new socket for each line: tag, address, port and
+/// protocol.
 const SEND: &str = "
 import socket, sys
 for line in sys.stdin:
-    tag, address, port = line.split()
+    tag, address, port, protocol = line.split()
     family = socket.AF_INET6 if ':' in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as sender:
+    kind, flags = (socket.SOCK_STREAM, 0x20000000) if protocol == 'tcp' else (socket.SOCK_DGRAM, 0)
+    with socket.socket(family, kind) as sender:
+        sender.setblocking(False)
         try:
-            sender.sendto(b'TAG-MARK' + tag.encode(), (address, int(port)))
+            sender.sendto(b'TAG-MARK' + tag.encode(), flags, (address, int(port)))
         except OSError:
             pass
 ";
@@ -136,18 +151,20 @@ struct Packet {
     tag: String,
     address: &'static str,
     port: u16,
+    protocol: &'static str,
 }
 
 impl Packet {
     fn target(&self) -> String {
-        match self.address.contains(':') {
-            true => format!("[{}]:{}/udp", self.address, self.port),
-            false => format!("{}:{}/udp", self.address, self.port),
+        let Self { address, port, protocol, .. } = self;
+        match address.contains(':') {
+            true => format!("[{address}]:{port}/{protocol}"),
+            false => format!("{address}:{port}/{protocol}"),
         }
     }
 
     fn line(&self) -> String {
-        format!("{} {} {}\n", self.tag, self.address, self.port)
+        format!("{} {} {} {}\n", self.tag, self.address, self.port, self.protocol)
     }
 }
 
@@ -161,11 +178,17 @@ fn random(state: &mut u64, below: usize) -> Result<usize> {
 
 fn packets(sender: &str, seed: &mut u64, addresses: &[&'static str]) -> Result<Vec<Packet>> {
     let packet = |number| {
-        let (address, port) = match ALWAYS.get(number) {
-            Some(&always) => always,
-            None => (addresses[random(seed, addresses.len())?], PORTS[random(seed, PORTS.len())?]),
+        let (address, port, protocol) = match ALWAYS.get(number) {
+            Some(&(address, port)) => (address, port, "udp"),
+            None => {
+                let address = addresses[random(seed, addresses.len())?];
+                // The kernel opens no connection to a group.
+                let protocols = if address == GROUP { &PROTOCOLS[..1] } else { &PROTOCOLS };
+                let protocol = protocols[random(seed, protocols.len())?];
+                (address, PORTS[random(seed, PORTS.len())?], protocol)
+            }
         };
-        Ok(Packet { tag: format!("why-{sender}{number}"), address, port })
+        Ok(Packet { tag: format!("why-{sender}{number}"), address, port, protocol })
     };
     (0..PACKETS).map(packet).collect()
 }
@@ -235,7 +258,8 @@ impl Watched<'_> {
         Ok([is_outside, has(self.tunnel), has(self.container)])
     }
 
-    /// Asks about random packets of every sender, sends them, and compares. Returns the verdicts that occur.
+    /// Asks about random packets of every sender, sends them, and compares. Returns which verdicts occur for which
+    /// protocol.
     fn compare(&self, name: &str, seed: &mut u64) -> Result<BTreeSet<String>> {
         let of_container: Vec<&str> =
             DESTINATIONS.into_iter().filter(|to| !CONTAINERS.contains(to)).collect();
@@ -267,7 +291,8 @@ impl Watched<'_> {
         let (mut wrong, mut verdicts) = (Vec::new(), BTreeSet::new());
         for (sender, packets, answers) in &all {
             for (packet, said) in packets.iter().zip(answers) {
-                verdicts.insert(said["verdict"].as_str().unwrap_or_default().to_owned());
+                let verdict = said["verdict"].as_str().unwrap_or_default();
+                verdicts.insert(format!("{} {verdict}", packet.protocol));
                 let Some(expected) = expected(said, packet) else {
                     let is_of_program = sender[0] == "--as" && !packet.address.contains(':');
                     let is_not_known = is_of_program && NOT_KNOWN.contains(&packet.port);
@@ -299,6 +324,8 @@ fn why_says_what_happens_to_random_packets_and_whose_rule_decides() -> Result<()
         let (_bus, host) = (bus(lab)?, lab.host());
         host.bridged_container("c1", "docker0")?;
         host.succeed(["sh", "-ec", IPV6])?;
+        host.succeed(["sh", "-ec", FAST_OPEN])?;
+        host.succeed(["ip", "netns", "exec", "c1", "sh", "-ec", FAST_OPEN])?;
         let mut agent = agent(lab, CONFIG)?;
         let mut tunnel = host.spawn(python(TUNNEL))?;
         tunnel.wait_for_line("open", SOON)?;
@@ -312,7 +339,9 @@ fn why_says_what_happens_to_random_packets_and_whose_rule_decides() -> Result<()
         let mut seed = SEED;
         let watched = Watched { lab, tunnel: &tunnel, container: &container };
         let verdicts = watched.compare("protected", &mut seed)?;
-        has_all(&verdicts, &["tunnel", "lan", "server", "clear", "refused", "local", "unknown"])?;
+        has_all(&verdicts, &["udp server", "udp clear", "udp unknown"])?;
+        has_all(&verdicts, &["udp tunnel", "udp lan", "udp refused", "udp local"])?;
+        has_all(&verdicts, &["tcp tunnel", "tcp lan", "tcp refused", "tcp local"])?;
         let ufw = host.run([TUNWARDEN, "why", "--as", "nobody", "10.0.0.1:25/udp", "203.0.113.77:443"])?;
         ensure!(ufw.status.code() == Some(3) && ufw.stdout.contains("REFUSED by ufw"), "{ufw:?}");
         ensure!(ufw.stdout.contains("REFUSED by tunwarden"), "{ufw:?}");
@@ -322,57 +351,8 @@ fn why_says_what_happens_to_random_packets_and_whose_rule_decides() -> Result<()
             host.file("/etc/tunwarden/config.toml", &format!("{CONFIG}{config}"))?;
             host.succeed([TUNWARDEN, "lock"])?;
             let verdicts = watched.compare(&format!("locked{number}"), &mut seed)?;
-            has_all(&verdicts, &["server", "refused", "local"])?;
+            has_all(&verdicts, &["udp server", "udp refused", "udp local", "tcp refused", "tcp local"])?;
         }
-        Ok(())
-    })
-}
-
-/// What `Why` on the bus answers to a user.
-fn on_the_bus(lab: &Lab, user: &str, words: &[&str]) -> Result<Output> {
-    let call = "busctl --system --json=short call -- org.tunwarden.Agent1 /org/tunwarden/Agent1 \
-                org.tunwarden.Agent1 Why sa{sv}";
-    answer(&lab.host().command(call.split_whitespace().chain(words.iter().copied())).user(user))
-}
-
-#[test]
-fn the_bus_answers_as_the_command_does_to_root_and_to_whom_polkit_allows_it() -> Result<()> {
-    with_lab(|lab| {
-        let bus = bus(lab)?;
-        polkit::allow_only(lab, "blocked", "games")?;
-        let _polkit = bus.polkit()?;
-        let host = lab.host();
-        host.bridged_container("c1", "docker0")?;
-        let _agent = agent(lab, CONFIG)?;
-        wait_for_state(lab, "locked")?;
-        for (words, options) in [
-            (["--as", "nobody", "203.0.113.9:443"], &["1", "as", "s", "nobody"][..]),
-            (["--as", "65534", "10.0.0.1:631/udp"], &["1", "as", "u", "65534"]),
-            (["--as", "games", "198.51.100.7:1194/udp"], &["0"]),
-            (["--from", "docker0", "203.0.113.9"], &["1", "from", "s", "docker0"]),
-        ] {
-            let said = host.run([TUNWARDEN, "why", "--json"].into_iter().chain(words))?;
-            let said: Value = serde_json::from_str(&said.stdout).with_context(|| format!("{said:?}"))?;
-            let call: Vec<&str> = [words[2]].iter().chain(options).copied().collect();
-            let heard = on_the_bus(lab, "games", &call)?;
-            let heard: Value =
-                serde_json::from_str(&heard.stdout).with_context(|| format!("{call:?}: {heard:?}"))?;
-            let heard = &heard["data"][0];
-            for key in ["verdict", "interface", "reason", "key", "text"] {
-                ensure!(heard[key]["data"] == said[key], "{key}: {heard} is not {said}");
-            }
-            let (rule, port) = (&said["decided_by"]["rule"], &said["destination"]["port"]);
-            ensure!(heard["decided_by"]["data"]["rule"]["data"] == *rule, "{heard} is not {said}");
-            ensure!(heard["destination"]["data"]["port"]["data"] == *port, "{heard} is not {said}");
-        }
-        let refused = on_the_bus(lab, "nobody", &["203.0.113.9", "0"])?;
-        ensure!(!refused.status.success() && refused.stderr.contains("Access denied"), "{refused:?}");
-        let wrong = on_the_bus(lab, "root", &["203.0.113.9", "1", "to", "s", "x"])?;
-        ensure!(wrong.stderr.contains("the options are `as` and `from`"), "{wrong:?}");
-        let wrong = on_the_bus(lab, "root", &["--help", "0"])?;
-        ensure!(!wrong.status.success() && wrong.stderr.contains("--help"), "{wrong:?}");
-        let wrong = on_the_bus(lab, "root", &["203.0.113.9", "1", "from", "s", "no-such-box"])?;
-        ensure!(wrong.stderr.contains("no bridge of this machine has that name"), "{wrong:?}");
         Ok(())
     })
 }
