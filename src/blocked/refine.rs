@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::{Packet, Refused, RefusedAt};
-use crate::net::{is_group, is_private};
+use crate::net::is_group;
 use crate::vpn::{FromProgram, Refusal, RefusalFacts, RefusalReason};
 
 /// The facts of the configuration and the situation that a line depends on.
@@ -22,29 +22,30 @@ pub struct Facts {
 
 /// Why the packet is refused.
 pub(super) fn refine(refusal: &Refused, facts: &Facts) -> RefusalReason {
-    let packet = refusal.packet;
+    let Packet { source, destination: to, protocol, port, .. } = refusal.packet;
     let knows_the_state_alone = matches!(
         refusal.reason,
         Refusal::NoVpn | Refusal::VpnLost | Refusal::NotThroughTunnel | Refusal::PausedPortal
     );
+    if refusal.reason == Refusal::Inbound {
+        return facts.outside.of_inbound(refusal.input.as_deref(), [source, to]);
+    }
+    if refusal.reason == Refusal::PublishedPorts {
+        return facts.outside.of_unpublished();
+    }
     if !knows_the_state_alone {
         return refusal.reason.into();
     }
     let through = refusal.output.as_ref().is_some_and(|link| facts.tunnels.contains(link));
     match refusal.at {
-        RefusedAt::Forward if is_group(packet.destination) => Refusal::Multicast.into(),
+        RefusedAt::Forward if is_group(to) => RefusalReason { refusal: Refusal::Multicast, key: None },
         RefusedAt::Forward if through => Refusal::ContainerNotThroughTunnel.into(),
-        RefusedAt::Forward if is_private(&packet.destination.into()) => Refusal::ContainerPolicy.into(),
-        RefusedAt::Forward => refusal.reason.of_forwarded().into(),
-        RefusedAt::Output if is_group(packet.destination) => facts.outside.of_group(packet.port),
+        RefusedAt::Forward => facts.outside.of_forwarded(refusal.reason, to),
+        RefusedAt::Output if is_group(to) => facts.outside.of_group(to, protocol, port),
         RefusedAt::Output if through => Refusal::NotThroughTunnel.into(),
-        RefusedAt::Output => of_program(refusal, facts),
+        RefusedAt::Output => {
+            facts.outside.of_program(refusal.reason, &FromProgram { to, protocol, port, uid: refusal.uid })
+        }
         RefusedAt::Input | RefusedAt::Wire => refusal.reason.into(),
     }
-}
-
-/// Why a program's packet is refused outside the tunnels.
-fn of_program(refusal: &Refused, facts: &Facts) -> RefusalReason {
-    let Packet { destination: to, protocol, port, .. } = refusal.packet;
-    refusal.reason.of_program(&FromProgram { to, protocol, port, uid: refusal.uid }, &facts.outside)
 }

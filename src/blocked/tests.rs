@@ -3,12 +3,18 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::LanService;
 use crate::vpn::{RefusalFacts, State};
 
 fn outside() -> RefusalFacts {
     RefusalFacts {
         lan: true,
         discovery: true,
+        services: vec![LanService::LocalSend],
+        published: true,
+        takes_servers: true,
+        tunnel_networks: vec!["10.8.0.0/24".parse().unwrap()],
+        tunnel_addresses: [("10.8.0.2".parse().unwrap(), "tun0".to_owned())].into(),
         networks: vec!["192.168.1.0/24".parse().unwrap(), "fd00:1::/64".parse().unwrap()],
         owners: [0, 900].into(),
         servers: [("198.51.100.7:1194/udp".parse().unwrap(), [700].into())].into(),
@@ -73,8 +79,9 @@ fn the_reason_is_that_of_the_rule_that_might_have_let_the_packet_through() {
     assert_eq!(of(&lost, "224.0.0.251", 5353), Refusal::Multicast);
     for to_tunnel in [false, true] {
         let protected = forwarded(Refusal::NotThroughTunnel, to_tunnel);
-        assert_eq!(of(&protected, "203.0.113.9", 25).key(), Some("docker.allow"));
+        assert_eq!(of(&protected, "203.0.113.9", 25), Refusal::ContainerNotThroughTunnel);
     }
+    assert_eq!(of(&lost, "10.8.0.9", 80), Refusal::VpnLost, "a network of the tunnel");
     // A more exact reason does not change.
     assert_eq!(
         of(&|refusal| refusal.reason = Refusal::DnsOutsideTunnel, "192.168.7.9", 53),
@@ -100,7 +107,8 @@ fn a_key_is_named_only_if_it_would_let_the_packet_pass() {
     const UDP: u8 = 17;
     let server = ("198.51.100.7", 1194);
     let not_client = ("not-vpn-client", Some("bootstrap.owners"));
-    let of_state = ("not-through-tunnel", Some("tunnel.allow"));
+    // It is outside the tunnel, so `tunnel.allow` changes nothing.
+    let of_state = ("not-through-tunnel", None);
     let of = |to, protocol, uid| of_program(outside(), to, protocol, uid);
     assert_eq!(of(server, UDP, 1000), not_client);
     assert_eq!(of(server, 6, 1000), of_state, "TCP to a server that listens on UDP");
@@ -109,7 +117,7 @@ fn a_key_is_named_only_if_it_would_let_the_packet_pass() {
     assert_eq!(of(server, UDP, 900), of_state, "so is another client, and the server is known");
     assert_eq!(of(server, UDP, 700), of_state, "so is a user who may reach this server alone");
     assert_eq!(of(("198.51.100.9", 1194), UDP, 700), of_state);
-    assert_eq!(of(("198.51.100.9", 1194), UDP, 900), ("unknown-server", Some("bootstrap.servers")));
+    assert_eq!(of(("198.51.100.9", 1194), UDP, 900), of_state, "only the server in use");
     // Only the kernel sends to a server of WireGuard's, so no key lets a program reach it.
     for uid in [0, 900, 1000] {
         assert_eq!(of(("198.51.100.8", 51820), UDP, uid), ("not-vpn-client", None));
@@ -125,15 +133,17 @@ fn a_key_is_named_only_if_it_would_let_the_packet_pass() {
 #[test]
 fn a_private_address_is_refused_as_not_in_the_lan_only_if_it_is_not() {
     let of = |facts, to| of_program(facts, (to, 631), 6, 1000);
-    for to in ["192.168.1.9", "fd00:1::9"] {
-        assert_eq!(of(outside(), to), ("not-through-tunnel", Some("tunnel.allow")));
+    for to in ["192.168.1.9", "fd00:1::9", "10.8.0.9"] {
+        assert_eq!(of(outside(), to), ("not-through-tunnel", None));
     }
     for to in ["192.168.7.9", "fd00:9::9"] {
         assert_eq!(of(outside(), to), ("not-on-link", Some("lan.networks")));
     }
     let closed = RefusalFacts { lan: false, ..outside() };
-    for to in ["192.168.1.9", "192.168.7.9", "fd00:1::9"] {
-        assert_eq!(of(closed.clone(), to), ("lan-off", Some("lan.allow")));
+    for (to, key) in
+        [("192.168.1.9", Some("lan.allow")), ("192.168.7.9", None), ("fd00:1::9", Some("lan.allow"))]
+    {
+        assert_eq!(of(closed.clone(), to), ("lan-off", key));
     }
 }
 
@@ -141,21 +151,51 @@ fn a_private_address_is_refused_as_not_in_the_lan_only_if_it_is_not() {
 fn the_key_of_a_group_is_the_one_that_lets_it_pass() {
     let (open, no_discovery) = (outside(), RefusalFacts { discovery: false, ..outside() });
     let closed = RefusalFacts { lan: false, ..outside() };
-    for (facts, port, key) in [
-        (&open, 5353, None),
-        (&no_discovery, 5353, Some("lan.multicast")),
-        (&no_discovery, 1900, Some("lan.multicast")),
-        (&no_discovery, 3702, Some("lan.services")),
-        (&open, 53317, Some("lan.services")),
-        (&open, 5000, None),
-        (&closed, 5353, Some("lan.allow")),
-        (&closed, 53317, Some("lan.allow")),
+    let closed_both = RefusalFacts { lan: false, ..no_discovery.clone() };
+    let (multicast, services, allow) = (Some("lan.multicast"), Some("lan.services"), Some("lan.allow"));
+    for (facts, to, port, key) in [
+        (&open, "224.0.0.251", 5353, None),
+        (&no_discovery, "224.0.0.251", 5353, multicast),
+        (&no_discovery, "ff02::fb", 5353, multicast),
+        (&no_discovery, "239.255.255.250", 5353, None),
+        (&no_discovery, "239.255.255.250", 1900, multicast),
+        (&no_discovery, "ff05::c", 1900, multicast),
+        (&no_discovery, "239.255.255.250", 3702, services),
+        (&open, "ff02::c", 3702, services),
+        (&open, "224.0.0.167", 53317, None),
+        (&open, "255.255.255.255", 1716, services),
+        (&open, "255.255.255.255", 9, services),
+        (&open, "239.255.255.250", 9, None),
+        (&closed, "224.0.0.251", 5353, allow),
+        (&closed, "224.0.0.167", 53317, allow),
+        (&closed, "239.1.2.3", 5000, None),
+        (&closed_both, "224.0.0.251", 5353, None),
     ] {
-        let to = ("239.255.255.250", port);
-        assert_eq!(of_program(facts.clone(), to, 17, 1000), ("multicast", key), "{port}");
+        assert_eq!(of_program(facts.clone(), (to, port), 17, 1000), ("multicast", key), "{to} {port}");
     }
+    assert_eq!(of_program(no_discovery, ("224.0.0.251", 5353), 6, 1000), ("multicast", None), "by TCP");
     let forwarded = refusal(Refusal::NoVpn, RefusedAt::Forward, "224.0.0.251", 5353);
     assert_eq!(refine(&forwarded, &facts()).key, None, "a container's");
+}
+
+#[test]
+fn the_key_of_what_comes_in_is_named_only_if_it_lets_it_in() {
+    let of = |reason, input: &str, [source, to]: [&str; 2], facts: &Facts| {
+        let mut refused = refusal(reason, RefusedAt::Input, to, 22);
+        refused.packet.source = source.parse().unwrap();
+        refused.input = Some(input.to_owned());
+        refine(&refused, facts).key
+    };
+    let inbound = |input, ends| of(Refusal::Inbound, input, ends, &facts());
+    assert_eq!(inbound("eth0", ["192.168.1.9", "192.168.1.2"]), Some("input.allow"));
+    assert_eq!(inbound("eth0", ["192.168.1.9", "10.8.0.2"]), None, "the address of the tunnel");
+    assert_eq!(inbound("tun0", ["10.8.0.1", "10.8.0.2"]), Some("input.allow"));
+    assert_eq!(inbound("tun0", ["192.168.1.9", "10.8.0.2"]), None, "the LAN's address, out of the tunnel");
+    let published = |published| {
+        let facts = Facts { outside: RefusalFacts { published, ..outside() }, ..facts() };
+        of(Refusal::PublishedPorts, "eth0", ["192.168.1.9", "172.17.0.2"], &facts)
+    };
+    assert_eq!([published(true), published(false)], [None, Some("docker.published_ports")]);
 }
 
 #[test]

@@ -44,9 +44,12 @@ pub struct Blocked(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     memory: Mutex<Memory>,
-    /// The number of containers that wait, with the time at which it was counted and the state since then.
-    waiting: Mutex<Option<((u64, (State, u64)), u32)>>,
+    /// The number of containers that wait, with the moment at which it was counted.
+    waiting: Mutex<Option<(Moment, u32)>>,
 }
+
+/// A second, and the state in it with the time at which the state began.
+type Moment = (u64, (State, u64));
 
 impl Blocked {
     /// Locks the memory. Hold the lock for a short time only.

@@ -1,19 +1,10 @@
 //! Why a packet is refused, in words that do not change, each with the key of the configuration that governs it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+mod reason;
 
-use ipnet::IpNet;
+pub use reason::{FromProgram, RefusalFacts, RefusalReason};
 
-use super::{PauseScope, Situation, State};
-use crate::config::{Config, Networks};
-use crate::net::{Endpoint, Port, Transport, is_private};
-
-/// Ports of discovery in the LAN: mDNS and SSDP.
-const DISCOVERY: [u16; 2] = [5353, 1900];
-
-/// Ports to which the services of `lan.services` send in the LAN.
-const SERVICES: [u16; 5] = [3702, 53317, 1716, 7, 9];
+use super::{PauseScope, State};
 
 /// Why tunwarden refuses a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,93 +41,6 @@ pub enum Refusal {
     PausedPortal,
 }
 
-/// Why a packet is refused, and the key of the configuration that would let it pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RefusalReason {
-    /// The reason in fixed words.
-    pub refusal: Refusal,
-    /// The key; `None` where none does.
-    pub key: Option<&'static str>,
-}
-
-impl From<Refusal> for RefusalReason {
-    fn from(refusal: Refusal) -> Self {
-        Self { refusal, key: refusal.key() }
-    }
-}
-
-/// The facts of the configuration and the situation that a reason depends on.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RefusalFacts {
-    /// Whether the LAN is open.
-    pub lan: bool,
-    /// Whether discovery in the LAN is.
-    pub discovery: bool,
-    /// The networks that are the LAN.
-    pub networks: Vec<IpNet>,
-    /// The user ids of VPN clients.
-    pub owners: BTreeSet<u32>,
-    /// The known VPN servers, each with the user ids that may reach it besides `owners`.
-    pub servers: BTreeMap<Endpoint, BTreeSet<u32>>,
-    /// The servers to which only the kernel itself may send.
-    pub kernel_servers: BTreeSet<Endpoint>,
-}
-
-impl RefusalFacts {
-    /// The facts of a situation; `owners` are the user ids of VPN clients.
-    pub fn new(config: &Config, situation: &Situation, owners: BTreeSet<u32>) -> Self {
-        let networks = match &config.lan.networks {
-            Networks::Connected => {
-                let prefixes = situation.uplinks.iter().flat_map(|uplink| &uplink.prefixes);
-                prefixes.map(|prefix| prefix.net()).collect()
-            }
-            Networks::Listed(listed) => listed.iter().map(|prefix| prefix.net()).collect(),
-        };
-        Self {
-            lan: config.lan.allow,
-            discovery: config.lan.multicast,
-            networks,
-            owners,
-            servers: situation.bootstrap.endpoints.clone(),
-            kernel_servers: situation.bootstrap.kernel.iter().map(|(server, _)| *server).collect(),
-        }
-    }
-
-    /// Why a packet to a group is refused that a program sends. No key lets every group pass.
-    pub fn of_group(&self, port: Option<u16>) -> RefusalReason {
-        let is_one_of = |ports: &[u16]| port.is_some_and(|port| ports.contains(&port));
-        let key = match () {
-            () if !self.lan => Some("lan.allow"),
-            () if is_one_of(&DISCOVERY) && !self.discovery => Some("lan.multicast"),
-            () if is_one_of(&SERVICES) => Some("lan.services"),
-            () => None,
-        };
-        RefusalReason { refusal: Refusal::Multicast, key }
-    }
-}
-
-/// A packet that a program sends outside the tunnels, to one machine.
-#[derive(Debug, Clone, Copy)]
-pub struct FromProgram {
-    /// Where to.
-    pub to: IpAddr,
-    /// IANA's number of its protocol.
-    pub protocol: u8,
-    /// The port that it goes to, if its protocol has ports.
-    pub port: Option<u16>,
-    /// The user id of its socket.
-    pub uid: Option<u32>,
-}
-
-impl FromProgram {
-    fn endpoint(&self) -> Option<Endpoint> {
-        let mut transports = [Transport::Udp, Transport::Tcp].into_iter();
-        let transport = transports.find(|transport| transport.number() == self.protocol)?;
-        let port = Port::try_from(i64::from(self.port?)).ok()?;
-        Endpoint::new(self.to, transport, port).ok()
-    }
-}
-
 impl Refusal {
     /// Every one.
     pub const ALL: [Self; 15] = [
@@ -167,36 +71,6 @@ impl Refusal {
         }
     }
 
-    /// The reason for a packet of a program outside the tunnels. `self` is the reason by the state alone.
-    pub fn of_program(self, packet: &FromProgram, facts: &RefusalFacts) -> RefusalReason {
-        let (to, uid, endpoint) = (packet.to, packet.uid, packet.endpoint());
-        let is_owner = uid.is_some_and(|uid| facts.owners.contains(&uid));
-        let server = endpoint.and_then(|endpoint| facts.servers.get(&endpoint));
-        match (uid, server) {
-            (Some(uid), Some(others)) if !is_owner && !others.contains(&uid) => {
-                return Self::NotVpnClient.into();
-            }
-            (Some(_), None) if endpoint.is_some_and(|endpoint| facts.kernel_servers.contains(&endpoint)) => {
-                return RefusalReason { refusal: Self::NotVpnClient, key: None };
-            }
-            _ => {}
-        }
-        if is_private(&to.into()) && !facts.lan {
-            return Self::LanOff.into();
-        }
-        if is_private(&to.into()) && !facts.networks.iter().any(|network| network.contains(&to)) {
-            return Self::NotOnLink.into();
-        }
-        // Programs of root's are not all VPN clients.
-        let is_client = is_owner && uid != Some(0) && server.is_none() && !is_private(&to.into());
-        if is_client && self != Self::PausedPortal { Self::UnknownServer.into() } else { self.into() }
-    }
-
-    /// The reason for a packet that is forwarded. Another key governs what such packets send through a tunnel.
-    pub const fn of_forwarded(self) -> Self {
-        if matches!(self, Self::NotThroughTunnel) { Self::ContainerNotThroughTunnel } else { self }
-    }
-
     /// The word for it, in the logs of the kernel and in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -218,19 +92,17 @@ impl Refusal {
         }
     }
 
-    /// The key of the configuration that governs it in general; `None` where none does.
+    /// The key of the configuration that governs it; `None` where none does. For one packet see [`RefusalReason`].
     pub const fn key(self) -> Option<&'static str> {
         match self {
-            Self::NoVpn
-            | Self::VpnLost
-            | Self::DnsOutsideTunnel
-            | Self::Multicast
-            | Self::RawFrame
-            | Self::PausedPortal => None,
+            Self::NoVpn | Self::VpnLost | Self::DnsOutsideTunnel | Self::RawFrame | Self::PausedPortal => {
+                None
+            }
             Self::NotThroughTunnel => Some("tunnel.allow"),
             Self::ContainerNotThroughTunnel => Some("docker.allow"),
             Self::NotOnLink => Some("lan.networks"),
             Self::LanOff => Some("lan.allow"),
+            Self::Multicast => Some("lan.services"),
             Self::NotVpnClient => Some("bootstrap.owners"),
             Self::UnknownServer => Some("bootstrap.servers"),
             Self::ContainerPolicy => Some("docker.networks"),
@@ -282,36 +154,6 @@ impl std::fmt::Display for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vpn::{KernelPacket, Uplink};
-
-    #[test]
-    fn the_facts_are_those_of_the_configuration_and_the_situation() {
-        let uplink = Uplink {
-            interface: "eth0".parse().unwrap(),
-            addresses: Vec::new(),
-            prefixes: vec!["192.168.1.0/24".parse().unwrap()],
-            on_link: Vec::new(),
-        };
-        let mut situation = Situation { uplinks: vec![uplink], ..Situation::default() };
-        situation.bootstrap.endpoints.insert("192.0.2.4:1194/udp".parse().unwrap(), [900].into());
-        situation.bootstrap.kernel.insert(("192.0.2.5:51820/udp".parse().unwrap(), KernelPacket::Any));
-        let facts = |text: &str| {
-            RefusalFacts::new(&Config::parse(text, "test.toml").unwrap(), &situation, [0].into())
-        };
-        let wanted = RefusalFacts {
-            lan: true,
-            discovery: true,
-            networks: vec!["192.168.1.0/24".parse().unwrap()],
-            owners: [0].into(),
-            servers: [("192.0.2.4:1194/udp".parse().unwrap(), [900].into())].into(),
-            kernel_servers: ["192.0.2.5:51820/udp".parse().unwrap()].into(),
-        };
-        assert_eq!(facts(""), wanted);
-        let listed = RefusalFacts { networks: vec!["10.0.0.0/8".parse().unwrap()], ..wanted.clone() };
-        assert_eq!(facts("[lan]\nnetworks = [\"10.0.0.0/8\"]\n"), listed);
-        assert_eq!(facts("[lan]\nallow = false\n"), RefusalFacts { lan: false, ..wanted.clone() });
-        assert_eq!(facts("[lan]\nmulticast = false\n"), RefusalFacts { discovery: false, ..wanted });
-    }
 
     #[test]
     fn every_reason_is_found_by_its_word() {

@@ -4,7 +4,7 @@ use super::{Question, SentBy};
 use crate::config::Access;
 use crate::model::contract::Contract;
 use crate::model::proof::Machine;
-use crate::net::{is_group, is_private};
+use crate::net::is_group;
 use crate::vpn::{FromProgram, Refusal, RefusalFacts, RefusalReason};
 
 /// Ports of DNS and of DNS over TLS.
@@ -16,6 +16,7 @@ impl Question {
         let (situation, to) = (contract.situation, self.destination);
         let leads_out =
             |name: &str| machine.uplinks.iter().chain(&machine.ports).any(|uplink| uplink == name);
+        let is_tunnel = |name: &str| machine.tunnels.iter().any(|tunnel| tunnel == name);
         let is_container = matches!(self.from, SentBy::Bridge(_));
         let is_dns = DNS.contains(&self.port);
         let of_bridge =
@@ -38,12 +39,13 @@ impl Question {
             None if is_container => Refusal::Inbound,
             None => return None,
             Some(link) if has_own_policy(leads_out(link)) => Refusal::ContainerPolicy,
-            Some(_) if is_group(to) && is_container => Refusal::Multicast,
-            Some(_) if is_group(to) => return Some(facts.of_group(Some(self.port))),
-            Some(link) if !leads_out(link) && is_container => Refusal::ContainerNotThroughTunnel,
-            Some(link) if !leads_out(link) => Refusal::NotThroughTunnel,
-            Some(_) if is_dns => Refusal::DnsOutsideTunnel,
-            Some(_) if is_container && is_private(&to.into()) => Refusal::ContainerPolicy,
+            Some(_) if is_group(to) && is_container => {
+                return Some(RefusalReason { refusal: Refusal::Multicast, key: None });
+            }
+            Some(_) if is_group(to) => return Some(facts.of_group(to, self.protocol, Some(self.port))),
+            Some(link) if is_tunnel(link) && is_container => Refusal::ContainerNotThroughTunnel,
+            Some(link) if is_tunnel(link) => Refusal::NotThroughTunnel,
+            Some(link) if is_dns && leads_out(link) => Refusal::DnsOutsideTunnel,
             Some(_) => return Some(self.outside(contract, &facts)),
         };
         Some(refusal.into())
@@ -53,12 +55,11 @@ impl Question {
     fn outside(&self, contract: &Contract<'_>, facts: &RefusalFacts) -> RefusalReason {
         let situation = contract.situation;
         let of_state = Refusal::of_state(situation.state, situation.pause_scope);
+        let to = self.destination;
         let uid = match self.from {
-            SentBy::Bridge(_) => return of_state.of_forwarded().into(),
+            SentBy::Bridge(_) => return facts.of_forwarded(of_state, to),
             SentBy::Program(uid) | SentBy::Raw(uid, _) => Some(uid),
         };
-        let packet =
-            FromProgram { to: self.destination, protocol: self.protocol, port: Some(self.port), uid };
-        of_state.of_program(&packet, facts)
+        facts.of_program(of_state, &FromProgram { to, protocol: self.protocol, port: Some(self.port), uid })
     }
 }

@@ -12,8 +12,8 @@ use super::{KNOWN, wait_for_group};
 use crate::support::{SOON, agent, bus, wait_for_state};
 
 /// Another machine that is refused this port of an address of this machine.
-fn remote(to: &str, port: u16) -> Value {
-    json!(["remote", "10.0.0.1", null, to, port, "udp", "inbound", "input.allow"])
+fn remote(to: &str, port: u16, key: Option<&str>) -> Value {
+    json!(["remote", "10.0.0.1", null, to, port, "udp", "inbound", key])
 }
 
 /// A raw sender with this source.
@@ -38,7 +38,9 @@ fn what_comes_in_on_a_bridge_that_leads_out_is_reported() -> Result<()> {
         lab.host().succeed(["sh", "-ec", BRIDGED_UPLINK])?;
         let _agent = agent(lab, KNOWN)?;
         wait_for_state(lab, "locked")?;
-        wait_for_group(lab, &remote("10.0.0.2", 9999), || from_link(lab, "10.0.0.2:9999"))
+        wait_for_group(lab, &remote("10.0.0.2", 9999, Some("input.allow")), || {
+            from_link(lab, "10.0.0.2:9999")
+        })
     })
 }
 
@@ -63,7 +65,7 @@ fn what_comes_to_the_address_of_a_tunnel_on_another_link_is_reported() -> Result
         let card = lab.host().read("/sys/class/net/eth0/address")?;
         let neighbour = ["ip", "neigh", "replace", "10.8.0.2", "lladdr", card.trim(), "dev", "isp0"];
         lab.isp().succeed(neighbour)?;
-        wait_for_group(lab, &remote("10.8.0.2", 7001), || from_link(lab, "10.8.0.2:7001"))?;
+        wait_for_group(lab, &remote("10.8.0.2", 7001, None), || from_link(lab, "10.8.0.2:7001"))?;
 
         let (source, to): (SocketAddr, SocketAddr) = ("10.8.0.2:7000".parse()?, "10.0.0.5:4000".parse()?);
         let packet = datagram(source, to, b"forged")?;
