@@ -207,7 +207,7 @@ fn situations() -> impl Strategy<Value = Situation> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
     #[test]
     fn every_configuration_and_situation_is_proven(text in configurations(), situation in situations()) {

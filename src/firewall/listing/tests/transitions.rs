@@ -1,11 +1,19 @@
 //! A change from one state or configuration to another. Each table is changed by itself, in any order: what leaves by a
 //! mixture of the tables of before and of after, leaves by one of both.
 
+use std::num::NonZeroU32;
+
 use super::*;
+use crate::config::Access;
+use crate::vpn::{KernelPacket, NetworkAccess};
 
 /// Configurations and situations between which the agent may go.
 fn moments() -> Vec<(&'static str, Situation)> {
     let any = Allowance { any: true, ..Allowance::default() };
+    let mark = KernelPacket::Marked(NonZeroU32::MIN.saturating_add(50));
+    let kernel = [("192.0.2.4:51820/udp".parse().unwrap(), mark)].into();
+    let kernel = Allowance { kernel, ..locked().bootstrap };
+    let lan = NetworkAccess { bridge: "docker0".parse().unwrap(), access: Access::Lan };
     vec![
         ("", locked()),
         ("", protected()),
@@ -13,6 +21,8 @@ fn moments() -> Vec<(&'static str, Situation)> {
         ("", Situation { bootstrap: any, ..locked() }),
         (CONFIGURED, protected()),
         ("[lan]\nallow = false\n", locked()),
+        ("", Situation { state: State::Connecting, bootstrap: kernel, ..locked() }),
+        ("[docker]\nnetworks = { l = \"lan\" }\n", Situation { networks: vec![lan], ..protected() }),
     ]
 }
 
