@@ -14,8 +14,8 @@ use anyhow::{Context, Result};
 use figures::{ratios, spread};
 use jiff::Timestamp;
 use nix::sys::signal::Signal;
-use support::person::{PATIENT, Person};
-use support::{agent, bus, wait_for_state};
+use support::person::Person;
+use support::{SOON, agent, bus, wait_for_state};
 use tunwarden_lab::openvpn::ServerOptions;
 use tunwarden_lab::{Process, with_lab};
 
@@ -46,7 +46,7 @@ fn main() -> Result<()> {
             wait_for_state(lab, "protected")?;
             lab.host().signal_all("openvpn", Signal::SIGKILL)?;
             let tunnel_removed_at = tunnel_removed_at(&mut links, run)?;
-            let on_screen = tunwarden_lab::wait_for("the notification", PATIENT, || {
+            let on_screen = tunwarden_lab::wait_for("the notification", SOON, || {
                 Ok(moments(&person).into_iter().find(|&moment| moment > tunnel_removed_at))
             })?;
             let on_bus = moment_of_loss(&agent, run)?;
@@ -62,7 +62,7 @@ fn main() -> Result<()> {
 
 /// When the kernel removed the `run`th tunnel: `[2026-01-01T10:00:00.000000] Deleted 5: tun0: …`.
 fn tunnel_removed_at(links: &mut Process, run: usize) -> Result<Timestamp> {
-    let line = links.wait_for_lines("Deleted", run, PATIENT)?;
+    let line = links.wait_for_lines("Deleted", run, SOON)?;
     let moment = line.split(['[', ']']).nth(1).context("no time")?;
     Ok(format!("{moment}Z").parse()?)
 }

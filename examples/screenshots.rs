@@ -51,11 +51,12 @@ const INSTALL: &str = "
     mount -t overlay -o lowerdir=/usr/bin,upperdir=/run/installed/upper,workdir=/run/installed/work overlay /usr/bin";
 
 fn main() -> Result<()> {
-    with_lab(|lab| Scene::set(lab, DesktopKind::Cinnamon)?.play_in_cinnamon())?;
-    with_lab(|lab| Scene::set(lab, DesktopKind::Xfce)?.play())
+    with_lab(|lab| PicturedDesktop::start(lab, DesktopKind::Cinnamon)?.take_readme_pictures())?;
+    with_lab(|lab| PicturedDesktop::start(lab, DesktopKind::Xfce)?.take_pictures())
 }
 
-struct Scene<'a> {
+/// A desktop with an agent and a notifier, of which pictures are taken.
+struct PicturedDesktop<'a> {
     lab: &'a Lab,
     session: Session,
     nm: NetworkManager,
@@ -64,8 +65,8 @@ struct Scene<'a> {
     _programs: Vec<Process>,
 }
 
-impl<'a> Scene<'a> {
-    fn set(lab: &'a Lab, kind: DesktopKind) -> Result<Self> {
+impl<'a> PicturedDesktop<'a> {
+    fn start(lab: &'a Lab, kind: DesktopKind) -> Result<Self> {
         let mut bus = lab.host().system_bus()?;
         bus.add_policy("org.tunwarden.Agent1.conf", include_str!("../dbus/org.tunwarden.Agent1.conf"))?;
         let server = lab.openvpn_server(ServerOptions::default())?;
@@ -105,7 +106,7 @@ impl<'a> Scene<'a> {
     }
 
     /// The pictures that the README begins with.
-    fn play_in_cinnamon(&self) -> Result<()> {
+    fn take_readme_pictures(&self) -> Result<()> {
         self.reach("locked")?;
         self.click_indicator(CINNAMON_INDICATOR)?;
         self.picture_of("cinnamon-locked", LOW_CORNER)?;
@@ -116,7 +117,7 @@ impl<'a> Scene<'a> {
         self.picture_of("cinnamon-lost", LOW_CORNER)
     }
 
-    fn play(&self) -> Result<()> {
+    fn take_pictures(&self) -> Result<()> {
         self.reach("locked")?;
         self.click_indicator(XFCE_INDICATOR)?;
         self.picture("locked")?;

@@ -141,7 +141,7 @@ fn an_idle_tunnel_is_not_silent() -> Result<()> {
         let options = ServerOptions { keepalive: (3600, 7200), ..ServerOptions::default() };
         let mut desktop = Desktop::with(lab, CONFIG, options)?;
         desktop.connect()?;
-        desktop.leak_test.quiet();
+        desktop.leak_test.stop_floods();
         let before = desktop.signals.states();
         std::thread::sleep(std::time::Duration::from_secs(15));
         ensure!(desktop.signals.states() == before, "{:?}", desktop.signals.states());

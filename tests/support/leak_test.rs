@@ -74,7 +74,7 @@ impl LeakTest {
     }
 
     /// Stops every flood.
-    pub fn quiet(&mut self) {
+    pub fn stop_floods(&mut self) {
         self.floods.clear();
     }
 

@@ -1,15 +1,10 @@
 //! A person at the desktop: their session, a real dunst, and `tunwarden notify` as their autostart runs it.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use serde_json::Value;
 use tunwarden_lab::{Lab, Process, ScreenWindow, Session, wait_for, xfce_library};
 
 use super::{SOON, TUNWARDEN, polkit};
-
-/// How long a change on the screen may take on a busy machine.
-pub const PATIENT: Duration = Duration::from_secs(90);
 
 /// An ordinary user.
 pub const PERSON: &str = "nobody";
@@ -110,7 +105,7 @@ impl Person {
     /// Starts a notification daemon.
     pub fn dunst(&self) -> Result<Process> {
         let dunst = self.session.spawn(["dunst"])?;
-        let owned = self.session.wait_for_name("org.freedesktop.Notifications", PATIENT);
+        let owned = self.session.wait_for_name("org.freedesktop.Notifications", SOON);
         owned.with_context(|| dunst.log())?;
         Ok(dunst)
     }
@@ -120,7 +115,7 @@ impl Person {
         let library = xfce_library()?;
         let start = |program: &str, name: &str| {
             let process = self.session.spawn([format!("{library}/{program}")])?;
-            self.session.wait_for_name(name, PATIENT).with_context(|| process.log())?;
+            self.session.wait_for_name(name, SOON).with_context(|| process.log())?;
             anyhow::Ok(process)
         };
         let settings = start("xfce4/xfconf/xfconfd", "org.xfce.Xfconf")?;
@@ -136,37 +131,37 @@ impl Person {
     /// Starts the programs of the session's autostart.
     pub fn notify(&self) -> Result<Process> {
         let notify = self.session.spawn([TUNWARDEN, "notify", "--verbose"])?;
-        let owned = self.session.wait_for_name("org.tunwarden.Notifier1", PATIENT);
+        let owned = self.session.wait_for_name("org.tunwarden.Notifier1", SOON);
         owned.with_context(|| notify.log())?;
         Ok(notify)
     }
 
     /// All notifications that were on the screen so far, in order.
-    pub fn sights(&self) -> Vec<ShownNotice> {
+    pub fn shown(&self) -> Vec<ShownNotice> {
         let seen = self.session.read("seen");
-        let sight = |line: &str| {
+        let notice = |line: &str| {
             let mut parts = line.splitn(5, '|').map(ToOwned::to_owned);
             let mut next = || parts.next();
             Some(ShownNotice { id: next()?, urgency: next()?, hints: next()?, title: next()?, body: next()? })
         };
-        seen.lines().filter_map(sight).collect()
+        seen.lines().filter_map(notice).collect()
     }
 
     /// Waits until the `count`th notification whose title has these words was on the screen.
     pub fn sees(&self, title: &str, count: usize) -> Result<ShownNotice> {
-        let found = wait_for(&format!("notification {count} of {title:?}"), PATIENT, || {
-            let sights = self.sights().into_iter().filter(|sight| sight.title.contains(title));
-            Ok(sights.collect::<Vec<_>>().get(count - 1).cloned())
+        let found = wait_for(&format!("notification {count} of {title:?}"), SOON, || {
+            let notices = self.shown().into_iter().filter(|notice| notice.title.contains(title));
+            Ok(notices.collect::<Vec<_>>().get(count - 1).cloned())
         });
-        found.with_context(|| format!("seen: {:#?}", self.sights()))
+        found.with_context(|| format!("seen: {:#?}", self.shown()))
     }
 
     /// Waits until a notification with these words in its text was on the screen.
     pub fn reads(&self, words: &str) -> Result<ShownNotice> {
-        let found = wait_for(&format!("a notification that says {words:?}"), PATIENT, || {
-            Ok(self.sights().into_iter().find(|sight| sight.body.contains(words)))
+        let found = wait_for(&format!("a notification that says {words:?}"), SOON, || {
+            Ok(self.shown().into_iter().find(|notice| notice.body.contains(words)))
         });
-        found.with_context(|| format!("seen: {:#?}", self.sights()))
+        found.with_context(|| format!("seen: {:#?}", self.shown()))
     }
 
     /// How many notifications are on the screen now.
@@ -177,10 +172,10 @@ impl Person {
 
     /// Waits until `count` notifications are on the screen.
     pub fn wait_displayed(&self, count: usize) -> Result<()> {
-        wait_for(&format!("{count} notifications on the screen"), PATIENT, || {
+        wait_for(&format!("{count} notifications on the screen"), SOON, || {
             Ok((self.displayed()? == count).then_some(()))
         })
-        .with_context(|| format!("seen: {:#?}", self.sights()))
+        .with_context(|| format!("seen: {:#?}", self.shown()))
     }
 
     /// Presses the button with this text through dunst's own menu.

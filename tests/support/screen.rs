@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use tunwarden_lab::{Session, wait_for};
 
-use super::person::PATIENT;
+use super::SOON;
 
 const READER: &str = include_str!("reader.py");
 
@@ -60,7 +60,7 @@ impl Screen<'_> {
 
     /// Waits until the windows are as described.
     pub fn waits(&self, what: &str, is_there: impl Fn(&Seen) -> bool) -> Result<Seen> {
-        let found = wait_for(what, PATIENT, || Ok(Some(self.read()?).filter(|seen| is_there(seen))));
+        let found = wait_for(what, SOON, || Ok(Some(self.read()?).filter(|seen| is_there(seen))));
         found.with_context(|| match self.read() {
             Ok(seen) => seen.0.iter().map(|one| format!("{one}\n")).collect(),
             Err(error) => error.to_string(),

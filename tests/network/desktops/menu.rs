@@ -4,7 +4,8 @@ use anyhow::{Context, Result, ensure};
 use tunwarden_lab::{DesktopKind, ScreenWindow, Session, wait_for};
 
 use super::panel::{Colour, background, contrast};
-use crate::support::person::{PATIENT, Person};
+use crate::support::SOON;
+use crate::support::person::Person;
 use crate::support::screen::Screen;
 
 /// Entries of the menu while no VPN is connected.
@@ -44,7 +45,7 @@ pub(super) fn choose(person: &Person, kind: DesktopKind, entry: &str) -> Result<
 /// No screen reader sees the menu of Xfce's panel, so its lines of text are found in its picture: there must be as many
 /// as entries.
 fn choose_line(session: &Session, labels: &[String], entry: &str) -> Result<()> {
-    let lines = wait_for("a menu with a line for each entry", PATIENT, || {
+    let lines = wait_for("a menu with a line for each entry", SOON, || {
         Ok(lines(session)?.filter(|lines| lines.len() == labels.len()))
     })?;
     let number = labels.iter().position(|label| label == entry).context("no such entry")?;

@@ -10,9 +10,9 @@ use tunwarden_lab::{DesktopKind, Shade, with_lab};
 
 use self::panel::Panel;
 use crate::support::leak_test::Desktop;
-use crate::support::person::{PATIENT, Person};
+use crate::support::person::Person;
 use crate::support::screen::Screen;
-use crate::support::{polkit, tunwarden, wait_for_state};
+use crate::support::{SOON, polkit, tunwarden, wait_for_state};
 
 /// polkit allows these to a person at the screen. A laboratory has no such person.
 const MAY_CONNECT: &str = r#"polkit.addRule(function(action, subject) {
@@ -26,7 +26,7 @@ fn is_registered(person: &Person) -> Result<()> {
     let item = person.wait_for_indicator()?;
     let list = ["get-property", "org.kde.StatusNotifierWatcher", "/StatusNotifierWatcher"];
     let list = [&list[..], &["org.kde.StatusNotifierWatcher", "RegisteredStatusNotifierItems"]].concat();
-    tunwarden_lab::wait_for("the indicator in the panel's list", PATIENT, || {
+    tunwarden_lab::wait_for("the indicator in the panel's list", SOON, || {
         Ok(person.session.busctl(&list)?.stdout.contains(&item).then_some(()))
     })
 }

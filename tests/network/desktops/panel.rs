@@ -3,7 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use tunwarden_lab::{DesktopKind, Session, wait_for};
 
-use crate::support::person::{ICONS, PATIENT};
+use crate::support::SOON;
+use crate::support::person::ICONS;
 
 /// Minimum number of pixels in the colour of an icon.
 const FEWEST: usize = 20;
@@ -34,7 +35,7 @@ impl Panel<'_> {
     /// with the panel.
     pub(super) fn shows(&self, state: &str) -> Result<Place> {
         let mut last = None;
-        let place = wait_for(&format!("the icon of {state} in the panel"), PATIENT, || {
+        let place = wait_for(&format!("the icon of {state} in the panel"), SOON, || {
             let rows = self.rows()?;
             let now = place(&rows, colour(state)?).map(|place| (place, contrasting(&rows, place)));
             let is_still = now.is_some() && now == last;

@@ -18,7 +18,7 @@ fn a_daemon_that_starts_late_or_restarts_shows_the_current_notifications() -> Re
         lab.host().signal_all("openvpn", Signal::SIGKILL)?;
         wait_for_state(lab, "lost")?;
         notify.wait_for_line("no notification daemon took", crate::support::SOON)?;
-        ensure!(person.sights().is_empty(), "nobody could show it");
+        ensure!(person.shown().is_empty(), "nobody could show it");
 
         let mut dunst = person.dunst()?;
         person.sees("VPN lost: lab", 1)?;
@@ -40,7 +40,7 @@ fn notifications_during_do_not_disturb_are_shown_afterwards_and_the_menu_shows_d
         person.session.succeed(["dunstctl", "set-paused", "true"])?;
         lab.host().signal_all("openvpn", Signal::SIGKILL)?;
         notify.wait_for_line("Shown(Lost)", crate::support::SOON)?;
-        ensure!(person.sights().is_empty() && person.displayed()? == 0, "it was held back");
+        ensure!(person.shown().is_empty() && person.displayed()? == 0, "it was held back");
         person.session.succeed(["dunstctl", "set-paused", "false"])?;
         person.sees("VPN lost: lab", 1)?;
         person.wait_displayed(1)?;

@@ -48,7 +48,7 @@ fn signals_of_somebody_else_are_not_shown() -> Result<()> {
         let log = notify.log();
         ensure!(log.matches("event: Lost").count() == 1, "one loss was real: {log}");
         ensure!(!log.contains("event: Failed"), "{log}");
-        ensure!(!person.sights().iter().any(|sight| sight.body.contains("forged")), "{:?}", person.sights());
+        ensure!(!person.shown().iter().any(|notice| notice.body.contains("forged")), "{:?}", person.shown());
         Ok(())
     })
 }

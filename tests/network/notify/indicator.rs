@@ -5,8 +5,8 @@ use nix::sys::signal::Signal;
 use tunwarden_lab::{Lab, wait_for, with_lab};
 
 use crate::support::leak_test::Desktop;
-use crate::support::person::{Entry, PATIENT, PERSON, Person, ShownNotice};
-use crate::support::{TUNWARDEN, agent, bus, polkit, status, wait_for_state};
+use crate::support::person::{Entry, PERSON, Person, ShownNotice};
+use crate::support::{SOON, TUNWARDEN, agent, bus, polkit, status, wait_for_state};
 
 /// `Pause` asks polkit for an administrator's password. Here a file stands for the correct password. On a real machine
 /// NetworkManager lets a person at the screen connect a VPN. A laboratory has no such person, so a rule allows it.
@@ -45,7 +45,7 @@ impl Panel<'_> {
     }
 
     fn has(&self, name: &str, value: &str) -> Result<()> {
-        wait_for(value, PATIENT, || Ok((self.property(name)? == value).then_some(())))
+        wait_for(value, SOON, || Ok((self.property(name)? == value).then_some(())))
             .with_context(|| format!("its {name} is {:?}", self.property(name)))
     }
 
@@ -58,10 +58,8 @@ impl Panel<'_> {
     }
 
     fn says(&self, text: &str) -> Result<()> {
-        wait_for(text, PATIENT, || {
-            Ok(self.menu()?.iter().any(|entry| entry.label.contains(text)).then_some(()))
-        })
-        .with_context(|| format!("the menu: {:?}", self.menu()))
+        wait_for(text, SOON, || Ok(self.menu()?.iter().any(|entry| entry.label.contains(text)).then_some(())))
+            .with_context(|| format!("the menu: {:?}", self.menu()))
     }
 
     /// Clicks on the indicator itself, as Cinnamon's panel does for the user.
@@ -158,13 +156,13 @@ fn the_indicator_shows_the_state_and_its_menu_acts() -> Result<()> {
         ensure!(lost.hints == "network.disconnected org.tunwarden.tunwarden", "{lost:?}");
         person.wait_displayed(1)?;
         person.click()?;
-        wait_for("the details of the loss", PATIENT, || {
+        wait_for("the details of the loss", SOON, || {
             let is_grown = |sight: &ShownNotice| {
                 sight.title == lost.title && sight.body.contains("in a terminal: tunwarden status")
             };
-            Ok(person.sights().iter().any(is_grown).then_some(()))
+            Ok(person.shown().iter().any(is_grown).then_some(()))
         })
-        .with_context(|| format!("{:#?}", person.sights()))?;
+        .with_context(|| format!("{:#?}", person.shown()))?;
 
         desktop.agent.stop()?;
         panel.shows("tunwarden-unknown")
@@ -186,7 +184,7 @@ fn the_menu_lists_the_last_ten_destinations_that_were_refused_to_this_user() -> 
         let panel = Panel { person: &person, item: person.wait_for_indicator()? };
         panel.shows("tunwarden-locked")?;
         let ports = 1001..=1012;
-        wait_for("all are listed", PATIENT, || {
+        wait_for("all are listed", SOON, || {
             for port in ports.clone() {
                 lab.host().udp(&format!("{OWN}:{port}"))?.from_user(PERSON).send()?;
             }

@@ -5,8 +5,8 @@ use nix::sys::signal::Signal;
 use tunwarden_lab::{Lab, with_lab};
 
 use crate::support::leak_test::Desktop;
-use crate::support::person::{PATIENT, Person};
-use crate::support::{start_agent, tunwarden, wait_for_state};
+use crate::support::person::Person;
+use crate::support::{SOON, start_agent, tunwarden, wait_for_state};
 
 #[test]
 fn a_current_loss_and_a_missing_agent_are_shown_in_german() -> Result<()> {
@@ -29,7 +29,7 @@ fn a_current_loss_and_a_missing_agent_are_shown_in_german() -> Result<()> {
         person.wait_displayed(1)?;
 
         person.session.log_out()?;
-        ensure!(notify.wait(PATIENT)?.success(), "it ends with the session");
+        ensure!(notify.wait(SOON)?.success(), "it ends with the session");
         Ok(())
     })
 }
@@ -48,7 +48,7 @@ fn a_loss_that_is_over_is_shown_once() -> Result<()> {
         let missed = person.sees("The VPN was lost while you were away", 1)?;
         ensure!(missed.body.contains("lab was lost at "), "{missed:?}");
         ensure!(missed.body.contains("Nothing left this computer unprotected"), "{missed:?}");
-        notify.wait_for_line("Shown(Missed)", PATIENT)?;
+        notify.wait_for_line("Shown(Missed)", SOON)?;
         notify.stop()?;
         person.wait_displayed(0)?;
 
@@ -57,16 +57,16 @@ fn a_loss_that_is_over_is_shown_once() -> Result<()> {
         ensure!(person.session.command(replace).run()?.status.success(), "there is none to replace");
         let mut notify = person.notify()?;
         ensure!(person.session.command([crate::support::TUNWARDEN, "notify"]).run()?.status.success());
-        notify.wait_for_line("event: Agent(Some", PATIENT)?;
+        notify.wait_for_line("event: Agent(Some", SOON)?;
         // An upgrade replaces the notifier that runs.
         let mut newer =
             person.session.spawn([crate::support::TUNWARDEN, "notify", "--replace", "--verbose"])?;
-        ensure!(notify.wait(PATIENT)?.success(), "it was replaced");
-        newer.wait_for_line("event: Agent(Some", PATIENT)?;
+        ensure!(notify.wait(SOON)?.success(), "it was replaced");
+        newer.wait_for_line("event: Agent(Some", SOON)?;
         lab.host().signal_all("openvpn", Signal::SIGKILL)?;
         person.sees("VPN lost: lab", 1)?;
-        let missed = person.sights().into_iter().filter(|sight| sight.title.contains("away")).count();
-        ensure!(missed == 1, "not shown at exactly one login: {:?}", person.sights());
+        let missed = person.shown().into_iter().filter(|notice| notice.title.contains("away")).count();
+        ensure!(missed == 1, "not shown at exactly one login: {:?}", person.shown());
         Ok(())
     })
 }

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use tunwarden_lab::{Lab, wait_for, with_lab};
 
 use crate::support::leak_test::Desktop;
-use crate::support::person::{PATIENT, Person, may_reconnect};
+use crate::support::person::{Person, may_reconnect};
 use crate::support::{SOON, tunwarden, wait_for_state};
 
 #[test]
@@ -20,7 +20,7 @@ fn a_loss_is_on_the_screen_and_its_button_brings_the_vpn_back() -> Result<()> {
         let _dunst = person.dunst()?;
         let _notify = person.notify()?;
         desktop.connect()?;
-        ensure!(person.sights().is_empty(), "all is well: {:?}", person.sights());
+        ensure!(person.shown().is_empty(), "all is well: {:?}", person.shown());
 
         lab.host().signal_all("openvpn", Signal::SIGKILL)?;
         let lost = person.sees("VPN lost: lab", 1)?;
@@ -116,7 +116,7 @@ fn a_click_on_the_button_in_xfces_window_brings_the_vpn_back() -> Result<()> {
         desktop.connect()?;
         ensure!(person.window()?.is_none(), "all is well");
         lab.host().signal_all("openvpn", Signal::SIGKILL)?;
-        let window = wait_for("the window", PATIENT, || person.window())?;
+        let window = wait_for("the window", SOON, || person.window())?;
         // The buttons are in the last row, `Reconnect` to the left of `Details`.
         let (x, y) = ((window.width - 150).to_string(), (window.height - 31).to_string());
         person.session.succeed(["xdotool", "mousemove", "--window", &window.id, &x, &y, "click", "1"])?;
@@ -145,14 +145,14 @@ fn five_losses_in_a_minute_are_one_notification_with_the_count() -> Result<()> {
             desktop.signals.wait_for("lost", round)?;
             default("add")?;
             desktop.signals.wait_for("protected", round + 1)?;
-            ensure!(person.displayed()? <= 1, "a pile: {:#?}", person.sights());
+            ensure!(person.displayed()? <= 1, "a pile: {:#?}", person.shown());
         }
         notify.wait_for_lines("event: Lost", 5, SOON)?;
         let unstable = person.reads("It was lost 5 times within a minute")?;
         ensure!(unstable.urgency == "CRITICAL", "{unstable:?}");
         // From the third loss on, each notification replaces the one before.
-        let told = person.sights().into_iter().filter(|sight| sight.title == "VPN unstable: lab");
-        let ids: BTreeSet<String> = told.map(|sight| sight.id).collect();
+        let told = person.shown().into_iter().filter(|notice| notice.title == "VPN unstable: lab");
+        let ids: BTreeSet<String> = told.map(|notice| notice.id).collect();
         ensure!(ids.len() == 1, "{ids:?}");
         person.wait_displayed(1)
     })

@@ -10,9 +10,9 @@ use tunwarden_lab::{Lab, Process, Session, wait_for, with_lab};
 
 use crate::set::{AFTER, BEFORE, FILE, MAY_SET};
 use crate::support::package::{ROOT, succeed};
-use crate::support::person::{PATIENT, PERSON};
+use crate::support::person::PERSON;
 use crate::support::screen::{Screen, Seen};
-use crate::support::{agent, bus, chain, polkit};
+use crate::support::{SOON, agent, bus, chain, polkit};
 
 /// Things that a user can act on, by the name that AT-SPI gives to their role.
 const CONTROLS: [&str; 8] =
@@ -36,9 +36,9 @@ impl Window {
         }
         let session = lab.host().session(PERSON, "en_US.UTF-8")?;
         let mut programs = vec![session.spawn(["xfwm4", "--compositor=off"])?];
-        session.wait_for_window_manager(PATIENT)?;
+        session.wait_for_window_manager(SOON)?;
         programs.push(session.spawn(["/usr/libexec/at-spi-bus-launcher", "--launch-immediately"])?);
-        session.wait_for_name("org.a11y.Bus", PATIENT)?;
+        session.wait_for_name("org.a11y.Bus", SOON)?;
         let window = "/usr/share/tunwarden-settings/tunwarden-settings";
         programs.push(session.readable(["/usr/bin/python3", window]).spawn()?);
         let window = Self { session, _programs: programs };
@@ -99,7 +99,7 @@ fn lan(lab: &Lab) -> Result<bool> {
 
 fn has_file(lab: &Lab, text: &str) -> Result<()> {
     let read = || lab.host().read(FILE);
-    wait_for("the changed file", PATIENT, || Ok((read()? == text).then_some(())))
+    wait_for("the changed file", SOON, || Ok((read()? == text).then_some(())))
         .with_context(|| format!("{:?}", read()))
 }
 

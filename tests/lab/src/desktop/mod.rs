@@ -10,7 +10,7 @@ use crate::machine::{Cmd, Process};
 use crate::session::{SIZE, Session};
 
 /// How long a program of a desktop may take to start on a busy machine.
-const PATIENT: Duration = Duration::from_secs(90);
+const START: Duration = Duration::from_secs(90);
 
 /// The settings of GLib's programs, as a file.
 const SETTINGS: &str = ".config/glib-2.0/settings/keyfile";
@@ -72,8 +72,8 @@ impl Session {
             DesktopKind::Mate => starter.mate(shade)?,
             DesktopKind::Xfce => starter.xfce(shade)?,
         }
-        self.wait_for_name("org.kde.StatusNotifierWatcher", PATIENT)?;
-        self.wait_for_name("org.freedesktop.Notifications", PATIENT)?;
+        self.wait_for_name("org.kde.StatusNotifierWatcher", START)?;
+        self.wait_for_name("org.freedesktop.Notifications", START)?;
         Ok(starter.programs)
     }
 
@@ -96,7 +96,7 @@ impl Starter<'_> {
     fn start(&mut self, name: &str, words: &[&str]) -> Result<()> {
         self.spawn(words)?;
         let log = || self.programs.last().map(Process::log).unwrap_or_default();
-        self.session.wait_for_name(name, PATIENT).with_context(log)
+        self.session.wait_for_name(name, START).with_context(log)
     }
 
     fn spawn(&mut self, words: &[&str]) -> Result<()> {
@@ -114,7 +114,7 @@ impl Starter<'_> {
 
     fn window_manager(&mut self, words: &[&str]) -> Result<()> {
         self.spawn(words)?;
-        self.session.wait_for_window_manager(PATIENT)
+        self.session.wait_for_window_manager(START)
     }
 
     /// Cinnamon is window manager, panel and notification service in one program. A program of the session's autostart
