@@ -144,6 +144,8 @@ struct Now {
     since: u64,
     /// The number of refusals since then.
     refusals: u32,
+    /// The number of containers that wait, with the second in which it was counted.
+    waiting: Option<(u64, u32)>,
 }
 
 /// The refusals of the last hour.
@@ -229,18 +231,13 @@ impl Memory {
     /// Notes that a state of the VPN began at this time. It may be the state that is already known.
     pub fn begin(&mut self, state: State, since: u64) {
         if (self.now.state, self.now.since) != (state, since) {
-            self.now = Now { state, since, refusals: 0 };
+            self.now = Now { state, since, ..Now::default() };
         }
     }
 
     /// The number of refusals since the state began.
     pub fn count(&self) -> u32 {
         self.now.refusals
-    }
-
-    /// The present state, and when it began.
-    pub fn began(&self) -> (State, u64) {
-        (self.now.state, self.now.since)
     }
 
     /// The number of containers that are refused again and again because the VPN is lost. Many of them only ask for a
@@ -263,6 +260,14 @@ impl Memory {
         }
         let waiting = senders.values().filter(|count| **count >= MIN_REFUSALS).count();
         u32::try_from(waiting).unwrap_or(u32::MAX)
+    }
+
+    /// The same, counted once in this second and state.
+    pub fn waiting_in_second(&mut self, now: u64) -> u32 {
+        let known = self.now.waiting.filter(|(second, _)| *second == now);
+        let count = known.map_or_else(|| self.waiting(now), |(_, count)| count);
+        self.now.waiting = Some((now, count));
+        count
     }
 
     /// Notes that the kernel had more lines than the socket could keep.

@@ -23,22 +23,22 @@ pub struct Facts {
 /// Why the packet is refused.
 pub(super) fn refine(refusal: &Refused, facts: &Facts) -> RefusalReason {
     let Packet { source, destination: to, protocol, port, .. } = refusal.packet;
-    let knows_the_state_alone = matches!(
-        refusal.reason,
-        Refusal::NoVpn | Refusal::VpnLost | Refusal::NotThroughTunnel | Refusal::PausedPortal
-    );
     if refusal.reason == Refusal::Inbound {
         return facts.outside.of_inbound(refusal.input.as_deref(), [source, to]);
     }
     if refusal.reason == Refusal::PublishedPorts {
         return facts.outside.of_unpublished();
     }
+    let knows_the_state_alone = matches!(
+        refusal.reason,
+        Refusal::NoVpn | Refusal::VpnLost | Refusal::NotThroughTunnel | Refusal::PausedPortal
+    );
     if !knows_the_state_alone {
         return refusal.reason.into();
     }
     let through = refusal.output.as_ref().is_some_and(|link| facts.tunnels.contains(link));
     match refusal.at {
-        RefusedAt::Forward if is_group(to) => RefusalReason { refusal: Refusal::Multicast, key: None },
+        RefusedAt::Forward if is_group(to) => RefusalReason::without_key(Refusal::Multicast),
         RefusedAt::Forward if through => Refusal::ContainerNotThroughTunnel.into(),
         RefusedAt::Forward => facts.outside.of_forwarded(refusal.reason, to),
         RefusedAt::Output if is_group(to) => facts.outside.of_group(to, protocol, port),

@@ -117,17 +117,17 @@ impl Interface for AgentObject {
         message: &'call Message,
         name: MemberName<'call>,
     ) -> DispatchResult<'call> {
-        let is_report = match name.as_str() {
-            REPORT => true,
-            WHY => false,
-            _ => return self.0.call(server, connection, message, name),
-        };
+        let is_report = name.as_str() == REPORT;
+        if !is_report && name.as_str() != WHY {
+            return self.0.call(server, connection, message, name);
+        }
         DispatchResult::Async(Box::pin(async move {
             let header = message.header();
             let _pass = self.0.limiter.admit(&header)?;
-            match is_report {
-                true => drop(self.0.reporter(&header, connection).await?),
-                false => drop(self.0.asker_of_why(&header, connection).await?),
+            if is_report {
+                self.0.reporter(&header, connection).await?;
+            } else {
+                self.0.asker_of_why(&header, connection).await?;
             }
             match self.0.call(server, connection, message, name) {
                 DispatchResult::Async(answered) => answered.await,

@@ -26,7 +26,7 @@ use crate::netfilter::nflog_socket::{Lines, Received};
 use crate::netfilter::senders::{Opening, Senders};
 use crate::policy::{LOG_GROUP, LOG_PREFIX};
 use crate::system;
-use crate::vpn::{Refusal, State};
+use crate::vpn::Refusal;
 
 /// How long the source waits before it tries again to listen.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -39,38 +39,18 @@ const MAX_DESTINATIONS: usize = 100;
 
 /// The memory, which the source fills and the bus reads.
 #[derive(Debug, Clone, Default)]
-pub struct Blocked(Arc<Shared>);
-
-#[derive(Debug, Default)]
-struct Shared {
-    memory: Mutex<Memory>,
-    /// The number of containers that wait, with the moment at which it was counted.
-    waiting: Mutex<Option<(Moment, u32)>>,
-}
-
-/// A second, and the state in it with the time at which the state began.
-type Moment = (u64, (State, u64));
+pub struct Blocked(Arc<Mutex<Memory>>);
 
 impl Blocked {
     /// Locks the memory. Hold the lock for a short time only.
     pub fn memory(&self) -> MutexGuard<'_, Memory> {
-        system::lock(&self.0.memory)
+        system::lock(&self.0)
     }
 
     /// The number of containers that are refused again and again because the VPN is lost. It is counted at most once a
     /// second in each state, because every user can ask.
     pub fn waiting(&self, now: u64) -> u32 {
-        let memory = self.memory();
-        let moment = (now, memory.began());
-        let mut known = system::lock(&self.0.waiting);
-        match *known {
-            Some((at, count)) if at == moment => count,
-            Some(_) | None => {
-                let count = memory.waiting(now);
-                *known = Some((moment, count));
-                count
-            }
-        }
+        self.memory().waiting_in_second(now)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The edge to other programs. The agent starts programs only through this file.
 
+use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::{ExitStatus, Output, Stdio};
@@ -8,7 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 /// The folders of system programs. The caller's PATH is not used.
 pub(crate) const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
@@ -98,17 +99,29 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Result<Command, Tool
     let path = path(program).ok_or_else(|| ToolError::Missing(program.to_owned()))?;
     #[expect(clippy::disallowed_methods, reason = "this file is where programs are started")]
     let mut command = Command::new(path);
+    // nft reads and prints times in the local time zone.
+    alone(&mut command).args(arguments).env("TZ", "UTC");
+    Ok(command)
+}
+
+/// Takes our environment from a command, and gives it pipes.
+fn alone(command: &mut Command) -> &mut Command {
     command
-        .args(arguments)
         .env_clear()
         .env("LC_ALL", "C")
-        // nft reads and prints times in the local time zone.
-        .env("TZ", "UTC")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    Ok(command)
+        .kill_on_drop(true)
+}
+
+/// Gives a process its input, and waits for its end.
+async fn talk(mut child: Child, input: &[u8]) -> io::Result<Output> {
+    if let Some(mut stdin) = child.stdin.take() {
+        // A program that has failed closes its standard input early; its exit status says why.
+        let _ = stdin.write_all(input).await;
+    }
+    child.wait_with_output().await
 }
 
 /// Runs a program to its end with `input` on its standard input. Returns what it prints.
@@ -124,16 +137,8 @@ pub(crate) async fn run_within(
     input: &str,
 ) -> Result<String, ToolError> {
     let failed = |source| ToolError::Run { program: program.to_owned(), source };
-    let mut child = command(program, arguments)?.spawn().map_err(failed)?;
-    let stdin = child.stdin.take();
-    let talk = async {
-        if let Some(mut stdin) = stdin {
-            // A program that has failed closes its standard input early; its exit status says why.
-            let _ = stdin.write_all(input.as_bytes()).await;
-        }
-        child.wait_with_output().await
-    };
-    let output = tokio::time::timeout(limit, talk).await;
+    let child = command(program, arguments)?.spawn().map_err(failed)?;
+    let output = tokio::time::timeout(limit, talk(child, input.as_bytes())).await;
     let output = output.map_err(|_| ToolError::timed_out(program, limit))?.map_err(failed)?;
     if !output.status.success() {
         let message = brief(String::from_utf8_lossy(&output.stderr).lines());
@@ -148,26 +153,10 @@ pub(crate) async fn run_self(limit: Duration, arguments: &[&str], input: &[u8]) 
     let failed = |source| ToolError::Run { program: NAME.to_owned(), source };
     #[expect(clippy::disallowed_methods, reason = "this file is where programs are started")]
     let mut command = Command::new(SELF);
-    command
-        .args(arguments)
-        .env_clear()
-        .env("LC_ALL", "C")
-        .env("PATH", FOLDERS.join(":"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true);
-    let mut child = command.spawn().map_err(failed)?;
+    alone(&mut command).args(arguments).env("PATH", FOLDERS.join(":")).process_group(0);
+    let child = command.spawn().map_err(failed)?;
     let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-    let stdin = child.stdin.take();
-    let mut talk = pin!(async {
-        if let Some(mut stdin) = stdin {
-            // A process that has ended closes its end. Its exit status then says why.
-            let _ = stdin.write_all(input).await;
-        }
-        child.wait_with_output().await
-    });
+    let mut talk = pin!(talk(child, input));
     let Ok(output) = tokio::time::timeout(limit, &mut talk).await else {
         if let Some(group) = group {
             let _ = killpg(group, Signal::SIGKILL);

@@ -40,7 +40,7 @@ impl Question {
             None => return None,
             Some(link) if has_own_policy(leads_out(link)) => Refusal::ContainerPolicy,
             Some(_) if is_group(to) && is_container => {
-                return Some(RefusalReason { refusal: Refusal::Multicast, key: None });
+                return Some(RefusalReason::without_key(Refusal::Multicast));
             }
             Some(_) if is_group(to) => return Some(facts.of_group(to, self.protocol, Some(self.port))),
             Some(link) if is_tunnel(link) && is_container => Refusal::ContainerNotThroughTunnel,

@@ -1,6 +1,7 @@
 //! Lines that were lost, and senders that no longer exist.
 
 use super::*;
+use crate::vpn::State;
 
 #[test]
 fn an_overrun_is_counted_and_reported_once() {

@@ -26,7 +26,8 @@ impl From<Refusal> for RefusalReason {
 }
 
 impl RefusalReason {
-    const fn without_key(refusal: Refusal) -> Self {
+    /// A reason for a packet that no key lets pass.
+    pub const fn without_key(refusal: Refusal) -> Self {
         Self { refusal, key: None }
     }
 }
@@ -131,11 +132,12 @@ impl RefusalFacts {
             _ => {}
         }
         let is_private = is_private(&to.into()) && !self.is_of_tunnel(to);
-        match is_private {
-            true if !self.lan && self.is_lan(to) => return Refusal::LanOff.into(),
-            true if !self.lan => return RefusalReason::without_key(Refusal::LanOff),
-            true if !self.is_lan(to) => return Refusal::NotOnLink.into(),
-            true | false => {}
+        if is_private && !self.lan {
+            let key = Refusal::LanOff.key().filter(|_| self.is_lan(to));
+            return RefusalReason { refusal: Refusal::LanOff, key };
+        }
+        if is_private && !self.is_lan(to) {
+            return Refusal::NotOnLink.into();
         }
         // Programs of root's are not all VPN clients.
         let is_client = is_owner && uid != Some(0) && endpoint.is_some() && server.is_none() && !is_private;
