@@ -122,10 +122,7 @@ fn root_alone_may_own_the_name_and_everybody_may_read() -> Result<()> {
                            org.freedesktop.DBus RequestName su org.tunwarden.Agent1 4";
             lab.host().command(request.split_whitespace()).user(user).run()
         };
-        let read = "busctl --system get-property org.tunwarden.Agent1 /org/tunwarden/Agent1 \
-                    org.tunwarden.Agent1 State";
-        let state = lab.host().command(read.split_whitespace()).user("nobody").succeed()?;
-        assert_eq!(state.trim(), "s \"locked\"");
+        assert_eq!(support::property(lab, "nobody", "State")?, "s \"locked\"");
         let write = "busctl --system set-property org.tunwarden.Agent1 /org/tunwarden/Agent1 \
                      org.tunwarden.Agent1 State s protected";
         let written = lab.host().run(write.split_whitespace())?;

@@ -35,6 +35,16 @@ pub const TUNWARDEN: &str = env!("CARGO_BIN_EXE_tunwarden");
 /// else at the same time. A wait ends as soon as its condition holds.
 pub const SOON: Duration = Duration::from_secs(90);
 
+/// The uplink becomes the port of a bridge that has the name of a container bridge.
+pub const BRIDGED_UPLINK: &str = "
+    ip link add br-lan address $(cat /sys/class/net/eth0/address) type bridge
+    ip link set eth0 master br-lan
+    ip link set br-lan up
+    ip address flush dev eth0
+    ip address add 10.0.0.2/24 dev br-lan
+    ip address add fd00:0:0:1::2/64 dev br-lan nodad
+    ip route add default via 10.0.0.1";
+
 /// The bus with the agent's policy.
 pub fn bus(lab: &Lab) -> Result<Bus> {
     let mut bus = lab.host().system_bus()?;
@@ -57,6 +67,13 @@ pub fn answer(command: &Cmd) -> Result<Output> {
         let output = command.run()?;
         Ok((!output.stderr.contains(BUSY_MESSAGE)).then_some(output))
     })
+}
+
+/// A property of the agent on the bus, as this user reads it: `u 3`.
+pub fn property(lab: &Lab, user: &str, name: &str) -> Result<String> {
+    let get = "busctl --system get-property org.tunwarden.Agent1 /org/tunwarden/Agent1 org.tunwarden.Agent1";
+    let said = lab.host().command(get.split(' ').chain([name])).user(user).succeed()?;
+    Ok(said.trim().to_owned())
 }
 
 /// Starts the agent and waits until it has put its first rules in force and answers on the bus.

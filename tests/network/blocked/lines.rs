@@ -9,7 +9,7 @@ use tunwarden_lab::openvpn::{ClientOptions, READY, ServerOptions};
 use tunwarden_lab::{Lab, with_lab};
 
 use super::{KNOWN, wait_for_group};
-use crate::support::{SOON, agent, bus, wait_for_state};
+use crate::support::{BRIDGED_UPLINK, SOON, agent, bus, wait_for_state};
 
 /// Another machine that is refused this port of an address of this machine.
 fn remote(to: &str, port: u16, key: Option<&str>) -> Value {
@@ -43,15 +43,6 @@ fn what_comes_in_on_a_bridge_that_leads_out_is_reported() -> Result<()> {
         })
     })
 }
-
-/// The uplink becomes the port of a bridge that has the name of a container bridge.
-const BRIDGED_UPLINK: &str = "
-    ip link add br-lan address $(cat /sys/class/net/eth0/address) type bridge
-    ip link set eth0 master br-lan
-    ip link set br-lan up
-    ip address flush dev eth0
-    ip address add 10.0.0.2/24 dev br-lan
-    ip route add default via 10.0.0.1";
 
 #[test]
 fn what_comes_to_the_address_of_a_tunnel_on_another_link_is_reported() -> Result<()> {

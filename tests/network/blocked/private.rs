@@ -5,16 +5,20 @@ use serde_json::json;
 use tunwarden_lab::{Lab, wait_for, with_lab};
 
 use super::{KNOWN, blocked, wait_for_group};
-use crate::support::{SOON, TUNWARDEN, agent, bus, start_agent, wait_for_state};
+use crate::support::{SOON, TUNWARDEN, agent, bus, property, start_agent, wait_for_state};
 
 const SECRET: &str = "203.0.113.99";
 
 /// The number of refusals that a user reads on the bus.
 fn count(lab: &Lab, user: &str) -> Result<u32> {
-    let get = ["get-property", "org.tunwarden.Agent1", "/org/tunwarden/Agent1", "org.tunwarden.Agent1"];
-    let words = ["busctl", "--system"].into_iter().chain(get).chain(["Blocked"]);
-    let said = lab.host().command(words).user(user).succeed()?;
-    Ok(said.trim().trim_start_matches("u ").parse()?)
+    Ok(property(lab, user, "Blocked")?.trim_start_matches("u ").parse()?)
+}
+
+/// A program of nobody sends to `SECRET`, and the refusal is listed.
+fn refuse(lab: &Lab) -> Result<()> {
+    let group = json!(["program", null, "nobody", SECRET, 4000, "udp", "no-vpn", null]);
+    let target = format!("{SECRET}:4000");
+    wait_for_group(lab, &group, || lab.host().udp(&target)?.from_user("nobody").send().map(drop))
 }
 
 #[test]
@@ -23,9 +27,7 @@ fn destinations_are_in_memory_alone_and_only_the_count_is_for_everybody() -> Res
         let _bus = bus(lab)?;
         let mut first = agent(lab, KNOWN)?;
         wait_for_state(lab, "locked")?;
-        let group = json!(["program", null, "nobody", SECRET, 4000, "udp", "no-vpn", null]);
-        let target = format!("{SECRET}:4000");
-        wait_for_group(lab, &group, || lab.host().udp(&target)?.from_user("nobody").send().map(drop))?;
+        refuse(lab)?;
         ensure!(blocked(lab, "nobody")?.len() == 1, "the control: the own user sees it");
         ensure!(blocked(lab, "daemon")?.is_empty(), "another user sees it");
         ensure!(count(lab, "daemon")? >= 1, "the count is for everybody");
@@ -56,9 +58,7 @@ fn the_journal_gets_destinations_if_the_configuration_says_so() -> Result<()> {
         let _bus = bus(lab)?;
         let mut agent = agent(lab, &format!("{KNOWN}[log]\ndestinations = true\n"))?;
         wait_for_state(lab, "locked")?;
-        let group = json!(["program", null, "nobody", SECRET, 4000, "udp", "no-vpn", null]);
-        let target = format!("{SECRET}:4000");
-        wait_for_group(lab, &group, || lab.host().udp(&target)?.from_user("nobody").send().map(drop))?;
+        refuse(lab)?;
         agent.stop()?;
         let uid = lab.host().succeed(["id", "-u", "nobody"])?;
         let said = format!("refused: a program of user {} to {SECRET} port 4000 protocol 17, ", uid.trim());
@@ -74,9 +74,7 @@ fn a_refusal_is_older_than_the_period_that_is_asked_for() -> Result<()> {
         let _bus = bus(lab)?;
         let _agent = agent(lab, KNOWN)?;
         wait_for_state(lab, "locked")?;
-        let group = json!(["program", null, "nobody", SECRET, 4000, "udp", "no-vpn", null]);
-        let target = format!("{SECRET}:4000");
-        wait_for_group(lab, &group, || lab.host().udp(&target)?.from_user("nobody").send().map(drop))?;
+        refuse(lab)?;
         let listed = |words: &[&str]| {
             let words = [TUNWARDEN, "blocked"].into_iter().chain(words.iter().copied());
             Ok::<_, anyhow::Error>(lab.host().succeed(words)?.contains(SECRET))

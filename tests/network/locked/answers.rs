@@ -11,6 +11,7 @@ use tunwarden_lab::forged::{datagram, opening};
 use tunwarden_lab::{Capture, Container, Frame, Lab, Transport, with_lab};
 
 use super::{KNOWN, TIMEOUT};
+use crate::support::BRIDGED_UPLINK;
 use crate::support::kernel::{Backend, FAMILIES};
 
 /// Refused targets, and the errors that a program gets: by TCP, and by UDP.
@@ -186,16 +187,6 @@ fn a_refused_container_gets_an_answer_at_once_and_a_forged_source_does_not() {
         containers_get_answers(backend).unwrap();
     }
 }
-
-/// The uplink becomes the port of a bridge that has the name of a container bridge.
-const BRIDGED_UPLINK: &str = "
-    ip link add br-lan address $(cat /sys/class/net/eth0/address) type bridge
-    ip link set eth0 master br-lan
-    ip link set br-lan up
-    ip address flush dev eth0
-    ip address add 10.0.0.2/24 dev br-lan
-    ip address add fd00:0:0:1::2/64 dev br-lan nodad
-    ip route add default via 10.0.0.1";
 
 #[test]
 fn no_answer_goes_to_a_bridge_that_is_an_uplink() {

@@ -4,21 +4,27 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
-use tunwarden_lab::{Lab, wait_for, with_lab};
+use tunwarden_lab::{Lab, Process, wait_for, with_lab};
 
 use crate::support::leak_test::Desktop;
 use crate::support::person::{Person, may_reconnect};
-use crate::support::{SOON, tunwarden, wait_for_state};
+use crate::support::{SOON, property, tunwarden, wait_for_state};
+
+/// A desktop without a VPN, and a person in a session with dunst, who may reconnect. The programs run until they are
+/// dropped.
+fn with_dunst(lab: &Lab) -> Result<(Desktop<'_>, Person, [Process; 3])> {
+    may_reconnect(lab)?;
+    let desktop = Desktop::new(lab, "")?;
+    let polkit = desktop.bus.polkit()?;
+    let person = Person::log_in(lab, "en_US.UTF-8")?;
+    let programs = [polkit, person.dunst()?, person.notify()?];
+    Ok((desktop, person, programs))
+}
 
 #[test]
 fn a_loss_is_on_the_screen_and_its_button_brings_the_vpn_back() -> Result<()> {
     with_lab(|lab| {
-        may_reconnect(lab)?;
-        let desktop = Desktop::new(lab, "")?;
-        let _polkit = desktop.bus.polkit()?;
-        let person = Person::log_in(lab, "en_US.UTF-8")?;
-        let _dunst = person.dunst()?;
-        let _notify = person.notify()?;
+        let (desktop, person, _programs) = with_dunst(lab)?;
         desktop.connect()?;
         ensure!(person.shown().is_empty(), "all is well: {:?}", person.shown());
 
@@ -63,12 +69,7 @@ const TRIES: [(&str, &str); 3] = [
 #[test]
 fn three_containers_that_wait_for_the_vpn_are_one_line_in_the_notification_about_its_loss() -> Result<()> {
     with_lab(|lab| {
-        may_reconnect(lab)?;
-        let desktop = Desktop::new(lab, "")?;
-        let _polkit = desktop.bus.polkit()?;
-        let person = Person::log_in(lab, "en_US.UTF-8")?;
-        let _dunst = person.dunst()?;
-        let _notify = person.notify()?;
+        let (desktop, person, _programs) = with_dunst(lab)?;
         let host = lab.host();
         host.bridged_container("web", "docker0")?;
         for (name, address) in [("db", "3"), ("cache", "4"), ("quiet", "5")] {
@@ -99,9 +100,7 @@ fn three_containers_that_wait_for_the_vpn_are_one_line_in_the_notification_about
 
 /// The number of containers that wait, as every user can read it.
 fn waiting(lab: &Lab) -> Result<String> {
-    let get = ["get-property", "org.tunwarden.Agent1", "/org/tunwarden/Agent1", "org.tunwarden.Agent1"];
-    let words = ["busctl", "--system"].into_iter().chain(get).chain(["WaitingContainers"]);
-    Ok(lab.host().command(words).user("nobody").succeed()?.trim().to_owned())
+    property(lab, "nobody", "WaitingContainers")
 }
 
 #[test]
